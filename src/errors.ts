@@ -24,7 +24,10 @@ export class TroupeError extends Error {
   readonly facts: Readonly<Record<string, unknown>>;
 
   constructor({ code, message, hint, cause, facts }: TroupeErrorFacts) {
-    super(hint === undefined ? message : `${message}\n  Try: ${hint}`, cause === undefined ? undefined : { cause });
+    super(
+      hint === undefined ? message : `${message}\n  Try: ${hint}`,
+      cause === undefined ? undefined : { cause },
+    );
     this.name = new.target.name;
     this.code = code;
     this.hint = hint;

@@ -159,7 +159,10 @@ export interface PolicyTokenizer {
   encode(text: string): Int32Array;
   decode(tokens: Int32Array | readonly number[], options?: { readonly skipSpecial?: boolean }): string;
   /** Renders through the model's chat template (the only path for chat prompts) and encodes. */
-  encodeChat(messages: readonly ChatMessage[], options?: { readonly addGenerationPrompt?: boolean }): Int32Array;
+  encodeChat(
+    messages: readonly ChatMessage[],
+    options?: { readonly addGenerationPrompt?: boolean },
+  ): Int32Array;
 }
 
 /** A set of weights that answers. Frozen and remote models fit this half. */

@@ -24,10 +24,12 @@ export function key(...parts: readonly KeyPart[]): Key {
   };
   for (const part of parts) {
     if (typeof part === "number") {
-      if (!Number.isSafeInteger(part)) throw new RangeError(`A key part must be a safe integer or a string, got ${part}.`);
+      if (!Number.isSafeInteger(part))
+        throw new RangeError(`A key part must be a safe integer or a string, got ${part}.`);
       absorb(part, Math.floor(part / 0x1_0000_0000), 1);
     } else {
-      for (let i = 0; i < part.length; i += 2) absorb(part.charCodeAt(i), i + 1 < part.length ? part.charCodeAt(i + 1) : 0, 2);
+      for (let i = 0; i < part.length; i += 2)
+        absorb(part.charCodeAt(i), i + 1 < part.length ? part.charCodeAt(i + 1) : 0, 2);
       absorb(part.length, 0, 3);
     }
   }

@@ -65,7 +65,8 @@ export class GraphBuilder {
 
   /** Equal constants are stored once. */
   constant(data: ConstantData, dimensions: readonly number[]): Value {
-    const type: DataType = data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64";
+    const type: DataType =
+      data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64";
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const identity = `${type}[${dimensions}]${bytes.byteLength > 256 ? this.#counter : bytes}`;
     const known = this.#constants.get(identity);
@@ -116,7 +117,10 @@ export class GraphBuilder {
       graph.stringField(2, "troupe");
       graph.append(...parts.map((p) => p.bytes()));
     });
-    for (const [domain, version] of [["", 21], ["com.microsoft", 1]] as const) {
+    for (const [domain, version] of [
+      ["", 21],
+      ["com.microsoft", 1],
+    ] as const) {
       model.messageField(8, (w) => {
         w.stringField(1, domain);
         w.varintField(2, version);
@@ -129,7 +133,12 @@ export class GraphBuilder {
     return `${prefix}_${this.#counter++}`;
   }
 
-  #writeNode(type: string, inputs: readonly (Value | null)[], outputs: readonly string[], options: NodeOptions): void {
+  #writeNode(
+    type: string,
+    inputs: readonly (Value | null)[],
+    outputs: readonly string[],
+    options: NodeOptions,
+  ): void {
     this.#nodes.messageField(1, (node) => {
       for (const value of inputs) node.stringField(1, value?.name ?? "");
       for (const name of outputs) node.stringField(2, name);
@@ -143,7 +152,12 @@ export class GraphBuilder {
   }
 }
 
-function writeValueInfo(writer: ProtobufWriter, name: string, type: DataType, dimensions: readonly Dimension[]): void {
+function writeValueInfo(
+  writer: ProtobufWriter,
+  name: string,
+  type: DataType,
+  dimensions: readonly Dimension[],
+): void {
   writer.stringField(1, name);
   writer.messageField(2, (typeProto) =>
     typeProto.messageField(1, (tensor) => {
