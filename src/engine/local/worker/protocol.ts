@@ -1,0 +1,89 @@
+/** @file What travels between the main thread and the engine's thread: text, ids and numbers; never weights. */
+
+import type {
+  ForwardOptions,
+  ForwardResult,
+  SampledToken,
+  SampleRequest,
+  SampleResult,
+  StepOptions,
+  StepResult,
+  TokenGradients,
+  TrainingSequence,
+} from "../../policy.ts";
+import type { LoraSettings } from "../model/parameters.ts";
+
+/** Settings of the one engine thread of a process; the first policy that is opened fixes them. */
+export interface EngineSettings {
+  /** Kernel threads. Default: the number of processors that this process may use. */
+  readonly threads?: number;
+  /** Which binding: "ffi" (default, falls back to "stock" with a warning) or one of them, without fallback. */
+  readonly backend?: "ffi" | "stock";
+}
+
+/** How a model folder becomes a policy. */
+export interface LocalModelOptions {
+  /** Default true. A frozen policy allocates neither gradients nor moments, and shares its weights with adapters. */
+  readonly trainable?: boolean;
+  /** Train a low-rank adapter over the folder's weights, which stay frozen and are shared by all adapters over them. */
+  readonly lora?: LoraSettings;
+  /** PEFT folder to start the adapter from; its settings take the place of `lora`. */
+  readonly adapter?: string;
+  /** Adds a scalar value head (for PPO). Default false. */
+  readonly valueHead?: boolean;
+  /** Concurrent sequences in the decode batch. Default 64. */
+  readonly slots?: number;
+  /** Longest sequence (prompt and output). Default: the model's. */
+  readonly contextLength?: number;
+  /** Tokens of one training microbatch. Default 8192. */
+  readonly microbatchTokens?: number;
+  /** Seeds fresh weights (adapter, value head). Default 0. */
+  readonly seed?: number;
+}
+
+export interface OpenedModel {
+  readonly handle: number;
+  readonly parameterCount: number;
+  readonly contextLength: number;
+  readonly vocabularySize: number;
+  readonly version: number;
+  /** Which binding computes, for example "ffi 1.30.0". */
+  readonly backend: string;
+}
+
+/** Requests of the main thread. `sample` streams; the rest answer once. */
+export interface EngineCalls {
+  open(folder: string, options: LocalModelOptions): OpenedModel;
+  close(handle: number): void;
+  sample(handle: number, request: TransferableRequest, streaming: boolean): SampleResult;
+  forward(handle: number, batch: readonly TrainingSequence[], options: ForwardOptions): ForwardResult;
+  backward(handle: number, batch: readonly TrainingSequence[], gradients: TokenGradients): void;
+  step(handle: number, options: StepOptions): StepResult;
+  clearGradients(handle: number): void;
+  save(handle: number, folder: string, options: { readonly optimizer?: boolean }): void;
+  restore(handle: number, folder: string): { readonly version: number };
+}
+
+/** A request without what cannot be cloned: cancellation and streaming are messages of their own. */
+export type TransferableRequest = Omit<SampleRequest, "signal" | "onToken">;
+
+export type EngineMethod = keyof EngineCalls;
+
+export type ToEngine =
+  | { readonly kind: "call"; readonly id: number; readonly method: EngineMethod; readonly parameters: readonly unknown[] }
+  | { readonly kind: "cancel"; readonly id: number };
+
+export type FromEngine =
+  | { readonly kind: "result"; readonly id: number; readonly value: unknown }
+  | { readonly kind: "error"; readonly id: number; readonly error: TransferableError }
+  | { readonly kind: "tokens"; readonly id: number; readonly tokens: readonly SampledToken[] };
+
+/** Structured clone drops an error's class, code and facts; this keeps them. */
+export interface TransferableError {
+  readonly name: string;
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | undefined;
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly stack: string | undefined;
+}
