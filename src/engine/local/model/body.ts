@@ -89,6 +89,13 @@ export class DecoderBody {
         message: `The model's head size is ${config.headSize}; the rotary embedding needs an even one.`,
       });
     }
+    if (options.trainable === "full" && options.lora) {
+      throw new BodyError({
+        code: "E_BODY_OPTIONS",
+        message: "A body cannot train both its base and an adapter: their gradients lie in different tables.",
+        hint: 'use trainable: "frozen-base" with lora, or "full" without',
+      });
+    }
     const program = async ({ model, inputs, outputs }: BuiltGraph): Promise<Program> => ({
       session: await backend.createSession(model),
       inputs,

@@ -60,7 +60,7 @@ export function referenceHidden(
   const heads3 = (prefix: string, kind: "q" | "k", x: Float64Array, position: number): Float64Array[] => {
     const flat = project(`${prefix}self_attn.${kind}_proj`, x);
     return Array.from({ length: flat.length / headSize }, (_, h) => {
-      let head = flat.slice(h * headSize, (h + 1) * headSize);
+      let head: Float64Array = flat.slice(h * headSize, (h + 1) * headSize);
       if (config.queryKeyNorm) head = norm(head, get(`${prefix}self_attn.${kind}_norm.weight`), normEpsilon);
       const half = headSize / 2;
       return head.map((v, i) => {
@@ -72,7 +72,7 @@ export function referenceHidden(
   };
 
   const embedding = get("model.embed_tokens.weight");
-  let x = Array.from(tokens, (t) => embedding.slice(t * hiddenSize, (t + 1) * hiddenSize));
+  let x: Float64Array[] = Array.from(tokens, (t) => embedding.slice(t * hiddenSize, (t + 1) * hiddenSize));
   for (let layer = 0; layer < config.layers; layer++) {
     const prefix = `model.layers.${layer}.`;
     const normed = x.map((v) => norm(v, get(`${prefix}input_layernorm.weight`), normEpsilon));
