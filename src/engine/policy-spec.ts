@@ -1,0 +1,31 @@
+/** @file How a run names a policy before it exists: plain data for the run's record, and a way to open it. */
+
+import type { Policy, TrainablePolicy } from "./policy.ts";
+
+export interface PolicyOpenContext {
+  /** The policy's name in the run; used in errors. */
+  readonly name: string;
+  /** The run's seed, for weights that are made rather than loaded. */
+  readonly seed: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A recipe for a policy. `local("folder")`, `tabularPolicy({…})` and others return one; the trainer opens it.
+ *
+ * @example
+ * const spec: PolicySpec = local("assets/atlas-small");
+ * const policy = await spec.open({ name: "small", seed: 0 });
+ */
+export interface PolicySpec<Opened extends Policy = Policy> {
+  /** Which engine: "local", "tabular", … */
+  readonly kind: string;
+  /** What was asked for, as JSON, for the run's `config.json`. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  open(context: PolicyOpenContext): Promise<Opened>;
+}
+
+/** True for policies that have the trainable half; the others take part frozen. */
+export function isTrainable(policy: Policy): policy is TrainablePolicy {
+  return "forward" in policy && "backward" in policy && "step" in policy;
+}
