@@ -47,6 +47,6 @@ export const withResults = (query: string, found: readonly string[]): string =>
 
 /** Full-text search over the articles of a world. */
 export function searchWorld(world: World): (query: string) => readonly Sentence[] {
-  const index = new SearchIndex(articles(world));
+  const index = new SearchIndex(articles(world), { titleWeight: 2, b: 0.2 });
   return (query) => index.search(query, passagesPerSearch).map(({ passage }) => passage);
 }

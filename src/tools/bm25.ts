@@ -108,7 +108,10 @@ export class SearchIndex<P extends Passage = Passage> {
       for (const word of searchWords(text)) {
         length += weight;
         let posting = this.#postings.get(word);
-        if (!posting) this.#postings.set(word, (posting = { places: [], weights: [] }));
+        if (!posting) {
+          posting = { places: [], weights: [] };
+          this.#postings.set(word, posting);
+        }
         const last = posting.places.length - 1;
         if (posting.places[last] === place) posting.weights[last]! += weight;
         else {
