@@ -56,7 +56,8 @@ interface Reading {
   readonly value: string;
 }
 
-const draw = <T extends string>(shares: Readonly<Record<T, number>>, random: Stream): T => {
+/** A key, with the probability of its share. */
+export const drawShare = <T extends string>(shares: Readonly<Record<T, number>>, random: Stream): T => {
   const entries = Object.entries(shares) as [T, number][];
   let rest = random.uniform() * entries.reduce((sum, [, share]) => sum + share, 0);
   for (const [name, share] of entries) {
@@ -145,7 +146,7 @@ export function workThrough(
   habits: Habits,
   random: Stream,
 ): readonly Trace[] {
-  let planning = draw(habits.planner, random);
+  let planning = drawShare(habits.planner, random);
   if (planning === "thorough" && question.plan.length >= searchesPerPlan) planning = "stepwise";
   const offset = planning === "thorough" ? 1 : 0;
   const moved = (text: string) => text.replace(/^#(\d)$/, (_, place: string) => `#${Number(place) + offset}`);
@@ -173,7 +174,7 @@ export function workThrough(
       if (actual.find === "value") actual.subject = withResults(actual.subject, found);
       reading = read(actual, passages);
     } else reading = readHasty(question, passages);
-    const whole = draw(habits.reader, random) === "sentence" && reading.sentence !== undefined;
+    const whole = drawShare(habits.reader, random) === "sentence" && reading.sentence !== undefined;
     const text = whole ? reading.sentence!.text : reading.value;
     traces.push({ agent: "reader", prompt: readerPrompt({ query, passages }), completion: ` ${text}` });
     found.push(text);
@@ -183,7 +184,7 @@ export function workThrough(
 
   const stepReadings = planning === "hasty" ? [] : readings.slice(offset);
   const answer = conclude(question, stepReadings, planning === "stepwise" ? undefined : readings[0]);
-  const wordy = draw(habits.answerer, random) === "wordy";
+  const wordy = drawShare(habits.answerer, random) === "wordy";
   traces.push({
     agent: "answerer",
     prompt: answererPrompt({ question: question.question, notes }),
