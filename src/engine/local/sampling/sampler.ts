@@ -1,0 +1,511 @@
+/**
+ * @file Continuous batching: requests join and leave the decode batch between steps. Synchronous; the engine's
+ * thread calls {@link Sampler.step} and reads its messages in between.
+ *
+ * A step is one prefill run or one decode run. Prefill comes first, so that the batch is full while it decodes:
+ * requests with one prompt are prefilled once and forked; a prompt that extends one whose keys and values are still
+ * there runs only what is new; fresh prompts of similar length run together; a long prompt runs in pieces, in turn
+ * with decode steps. The same key gives the same tokens whatever of this happened (see model/decode-graph.ts).
+ */
+
+import { uniformAt } from "../../../random/stream.ts";
+import type { SampleRequest } from "../../policy.ts";
+import { samplingBlock } from "../model/decode-graph.ts";
+import type { FlatTensors } from "../model/weights.ts";
+import { TokenChooser } from "./choose-token.ts";
+import { Decoder, type DecodeSessions } from "./decoder.ts";
+import { SampleAbortedError, SampleRunError, SamplerBusyError } from "./errors.ts";
+import { checkRequest } from "./request.ts";
+import { type PrefixMatch, RowTable, sharedPrefix, shortestReuse } from "./rows.ts";
+import { type SampleCallbacks, Sequence, type SequenceModel } from "./sequence.ts";
+import type { TokenBytes } from "./stop-strings.ts";
+
+export interface SamplerOptions {
+  readonly sessions: DecodeSessions;
+  readonly weights: FlatTensors;
+  /** Of the LoRA settings that the sessions were made with. */
+  readonly adapter?: FlatTensors;
+  readonly tokenBytes: TokenBytes;
+  /** Tokens that end every output. */
+  readonly endTokens: readonly number[];
+  /** Sequences in the decode batch. Default 64. */
+  readonly slots?: number;
+  /** Longest sequence. Default: the model's. */
+  readonly contextLength?: number;
+  /** Tokens of one prefill run. Default 2048. */
+  readonly prefillTokens?: number;
+  /** Of the weights; stamped on every result. Default 0. */
+  readonly version?: number;
+}
+
+export interface SamplerStatistics {
+  readonly queued: number;
+  readonly active: number;
+  /** Finished prompts whose keys and values are still there. */
+  readonly kept: number;
+  readonly decodeRuns: number;
+  readonly prefillRuns: number;
+  /** Prompt tokens that were computed, and those that were shared instead. */
+  readonly promptTokens: number;
+  readonly sharedPromptTokens: number;
+  readonly sampledTokens: number;
+  readonly cacheBytes: number;
+}
+
+/** Requests with one prompt. `match` is where its beginning already is. */
+interface Unit {
+  readonly prompt: Int32Array;
+  readonly members: Sequence[];
+  readonly match: PrefixMatch | null;
+}
+
+/** Attention materialises [rows, heads, tokens, capacity]: at most this many elements. */
+const attentionElements = 32 * 2 ** 20;
+
+export class Sampler {
+  readonly #decoder: Decoder;
+  readonly #rows: RowTable;
+  readonly #chooser: TokenChooser;
+  readonly #model: SequenceModel;
+  readonly #heads: number;
+  readonly #slots: number;
+  readonly #prefillTokens: number;
+  readonly #queue: Sequence[] = [];
+  /** Those in flight, by id. */
+  readonly #sequences = new Map<number, Sequence>();
+  #staged: Unit | null = null;
+  #stagedRanLast = false;
+  #version: number;
+  #decodeRuns = 0;
+  #prefillRuns = 0;
+  #promptTokens = 0;
+  #sharedPromptTokens = 0;
+  #sampledTokens = 0;
+
+  constructor(options: SamplerOptions) {
+    const { sessions, weights, adapter, tokenBytes, endTokens, slots = 64, prefillTokens = 2048 } = options;
+    const { config } = sessions;
+    const contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength);
+    this.#slots = slots;
+    this.#prefillTokens = prefillTokens;
+    this.#heads = config.heads;
+    this.#version = options.version ?? 0;
+    this.#model = {
+      vocabularySize: config.vocabularySize,
+      contextLength,
+      endTokens: new Set(endTokens),
+      tokenBytes,
+    };
+    // Two more than slots: one pads a batch of one, one lets a prompt be kept while all others are active.
+    this.#decoder = new Decoder(sessions, weights, adapter ?? null, slots + 2, Math.max(2, contextLength));
+    this.#rows = new RowTable(this.#decoder);
+    this.#chooser = new TokenChooser(config.vocabularySize, samplingBlock(config.vocabularySize));
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Requests that have not ended. */
+  get inFlight(): number {
+    return this.#sequences.size;
+  }
+
+  get stats(): SamplerStatistics {
+    return {
+      queued: this.#queue.length,
+      active: this.#rows.active.length + (this.#staged?.members.length ?? 0),
+      kept: this.#rows.keptCount,
+      decodeRuns: this.#decodeRuns,
+      prefillRuns: this.#prefillRuns,
+      promptTokens: this.#promptTokens,
+      sharedPromptTokens: this.#sharedPromptTokens,
+      sampledTokens: this.#sampledTokens,
+      cacheBytes: this.#decoder.cache.bytes,
+    };
+  }
+
+  /** Queues a request under an id of the caller's. A request that cannot be honoured throws here. */
+  submit(id: number, request: SampleRequest, callbacks: SampleCallbacks): void {
+    if (this.#sequences.has(id)) throw new RangeError(`A request with id ${id} is in flight already.`);
+    checkRequest(request, this.#model);
+    const sequence = new Sequence(id, request, callbacks, this.#model);
+    this.#sequences.set(id, sequence);
+    this.#queue.push(sequence);
+  }
+
+  /** The request ends with E_SAMPLE_ABORTED at the next step; false if there is none with this id. */
+  cancel(id: number): boolean {
+    const sequence = this.#sequences.get(id);
+    if (sequence) sequence.cancelled = true;
+    return sequence !== undefined;
+  }
+
+  /**
+   * The weights are other ones now: everything computed with the old ones is forgotten. Refused while sequences are
+   * half sampled, because no version could be stamped on them.
+   */
+  weightsChanged(version: number): void {
+    const active = this.#rows.active.length + (this.#staged?.members.length ?? 0);
+    if (active > 0)
+      throw new SamplerBusyError({
+        code: "E_SAMPLER_BUSY",
+        message: `The weights changed to version ${version} while ${active} sequences were being sampled with version ${this.#version}.`,
+        hint: "await all samples of a policy before its optimiser step.",
+        facts: { active, version: this.#version },
+      });
+    this.#rows.forget();
+    this.#version = version;
+  }
+
+  /** One prefill or decode run. True while work remains. */
+  step(): boolean {
+    this.#dropCancelled();
+    const { active } = this.#rows;
+    if (this.#staged && (active.length === 0 || !this.#stagedRanLast)) this.#runStaged();
+    else if (!this.#staged && this.#queue.length > 0 && active.length < this.#slots) this.#admit();
+    else if (active.length > 0) this.#decode();
+    return this.#sequences.size > 0;
+  }
+
+  dispose(): void {
+    this.#decoder.dispose();
+  }
+
+  // ── Leaving ──
+
+  #dropCancelled(): void {
+    if (this.#sequences.size === 0) return;
+    const dropped: Sequence[] = [];
+    for (const sequence of this.#sequences.values())
+      if (sequence.cancelled || sequence.request.signal?.aborted) dropped.push(sequence);
+    for (const sequence of dropped) {
+      const place = this.#queue.indexOf(sequence);
+      if (place >= 0) this.#queue.splice(place, 1);
+      const row = this.#rows.active.indexOf(sequence);
+      if (row >= 0) this.#rows.release(row);
+      const member = this.#staged?.members.indexOf(sequence) ?? -1;
+      if (member >= 0) this.#staged!.members.splice(member, 1);
+      if (this.#staged?.members.length === 0) {
+        this.#rows.unstage(false);
+        this.#staged = null;
+      }
+      this.#fail(
+        sequence,
+        new SampleAbortedError({
+          code: "E_SAMPLE_ABORTED",
+          message: `Sampling was cancelled after ${sequence.outputLength} tokens.`,
+          cause: sequence.request.signal?.reason,
+        }),
+      );
+    }
+  }
+
+  #fail(sequence: Sequence, error: unknown): void {
+    this.#sequences.delete(sequence.id);
+    sequence.callbacks.onError(error);
+  }
+
+  #finish(sequence: Sequence): void {
+    this.#sequences.delete(sequence.id);
+    sequence.callbacks.onDone(sequence.result(this.#version));
+  }
+
+  /** Runs a graph for sequences; if the kernel fails, they fail with it and the sampler goes on. */
+  #attempt(sequences: readonly Sequence[], what: string, run: () => void): boolean {
+    try {
+      run();
+      return true;
+    } catch (cause) {
+      // What a failed run left behind is not to be built upon, and a half-written staged prompt is part of it.
+      const doomed = new Set([...sequences, ...(this.#staged?.members ?? [])]);
+      for (let row = this.#rows.active.length - 1; row >= 0; row--)
+        if (doomed.has(this.#rows.active[row]!)) this.#rows.release(row);
+      this.#rows.forget();
+      this.#staged = null;
+      const error = new SampleRunError({
+        code: "E_SAMPLE_RUN",
+        message: `The ${what} failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+        hint: "if memory ran out, lower `slots` or `contextLength`; run `troupe doctor <model>` for the numbers.",
+        cause,
+        facts: { requests: [...doomed].map(({ id }) => id) },
+      });
+      for (const sequence of doomed) this.#fail(sequence, error);
+      return false;
+    }
+  }
+
+  // ── Prefill ──
+
+  #admit(): void {
+    const waiting = this.#nextUnits();
+    const first = waiting[0];
+    if (!first) return;
+    const start = startOf(first);
+    if (first.prompt.length - start > this.#pieceLength(first.prompt.length)) this.#stage(first, start);
+    else if (start > 0) this.#prefillOne(first, start);
+    else this.#prefillTogether(this.#similarUnits(waiting));
+  }
+
+  /** Requests of the queue that could become active now, by prompt. Those that end before they begin are done here. */
+  #nextUnits(): Unit[] {
+    const units: Unit[] = [];
+    const free = this.#slots - this.#rows.active.length;
+    const candidates = this.#queue.slice(0, free);
+    for (const sequence of candidates) {
+      if (sequence.stopReason) {
+        this.#queue.splice(this.#queue.indexOf(sequence), 1);
+        this.#finish(sequence);
+        continue;
+      }
+      const { prompt } = sequence.request;
+      const same = units.find(
+        (unit) => unit.prompt.length === prompt.length && sharedPrefix(unit.prompt, prompt) === prompt.length,
+      );
+      if (same) same.members.push(sequence);
+      else units.push({ prompt, members: [sequence], match: this.#rows.longestPrefix(prompt) });
+    }
+    return units;
+  }
+
+  /** The first unit and those after it that fit into one run with it without much padding. */
+  #similarUnits(waiting: readonly Unit[]): Unit[] {
+    const chosen: Unit[] = [];
+    let longest = 0;
+    let real = 0;
+    for (const unit of waiting) {
+      const { length } = unit.prompt;
+      const width = Math.max(longest, length);
+      const padded = width * (chosen.length + 1);
+      const fits =
+        chosen.length === 0 ||
+        (padded <= this.#pieceLength(width) && padded <= 1.3 * (real + length) + 64 && startOf(unit) === 0);
+      if (!fits) continue;
+      // What shares a long beginning with one of this run is cheaper after it.
+      if (chosen.some((other) => sharedPrefix(other.prompt, unit.prompt) >= shortestReuse)) continue;
+      chosen.push(unit);
+      longest = width;
+      real += length;
+    }
+    return chosen;
+  }
+
+  /** Tokens of one prefill run at the capacity that `length` tokens a row need. */
+  #pieceLength(length: number): number {
+    const capacity = Math.max(this.#decoder.cache.capacity, length);
+    const bound = Math.floor(attentionElements / (this.#heads * capacity));
+    return Math.max(16, Math.min(this.#prefillTokens, bound));
+  }
+
+  #takeFromQueue(units: readonly Unit[]): Sequence[] {
+    const sequences = units.flatMap(({ members }) => members);
+    const taken = new Set(sequences);
+    const rest = this.#queue.filter((sequence) => !taken.has(sequence));
+    this.#queue.length = 0;
+    this.#queue.push(...rest);
+    return sequences;
+  }
+
+  #prefillTogether(units: readonly Unit[]): void {
+    const sequences = this.#takeFromQueue(units);
+    const groups = units.flatMap((unit, index) =>
+      byTemperature(unit.members).map((group) => ({ group, index })),
+    );
+    const done = this.#attempt(sequences, `prefill of ${units.length} prompts`, () => {
+      this.#rows.reserve(units.reduce((longest, { prompt }) => Math.max(longest, prompt.length + 1), 2));
+      const firstRow = this.#rows.makeRoom(sequences.length);
+      this.#decoder.prefill(
+        firstRow,
+        units.map(({ prompt }) => prompt),
+        groups.map(({ index }) => index),
+      );
+      this.#prefillRuns++;
+      for (const { prompt } of units) this.#promptTokens += prompt.length;
+      // Units' first members take the rows that were filled; the others copy.
+      for (const unit of units) this.#join(unit.members[0]!, 0);
+      for (const [index, unit] of units.entries())
+        for (const member of unit.members.slice(1)) this.#fork(member, firstRow + index);
+    });
+    if (done) this.#chooseGroups(groups.map(({ group }) => group));
+  }
+
+  /** The sequence's prompt is in row `active.length`. */
+  #join(sequence: Sequence, shared: number): void {
+    sequence.cached = sequence.promptLength;
+    sequence.sharedPromptTokens = shared;
+    this.#sharedPromptTokens += shared;
+    this.#rows.activate(sequence);
+  }
+
+  #fork(sequence: Sequence, from: number): void {
+    this.#decoder.cache.copyRow(from, this.#rows.active.length, sequence.promptLength);
+    this.#join(sequence, sequence.promptLength);
+  }
+
+  /** A prompt whose first `start` tokens are in `unit.match.row`. */
+  #prefillOne(unit: Unit, start: number): void {
+    const { prompt, members, match } = unit;
+    const sequences = this.#takeFromQueue([unit]);
+    const groups = byTemperature(members);
+    const done = this.#attempt(sequences, "prefill of a continued prompt", () => {
+      this.#rows.reserve(prompt.length + 1);
+      this.#rows.touch(match!);
+      const row = this.#rows.makeRoom(members.length);
+      this.#decoder.cache.copyRow(match!.row, row, start);
+      this.#decoder.append(row, prompt.subarray(start), start, groups.length);
+      this.#prefillRuns++;
+      this.#promptTokens += prompt.length - start;
+      this.#join(members[0]!, start);
+      for (const member of members.slice(1)) this.#fork(member, row);
+    });
+    if (done) this.#chooseGroups(groups);
+  }
+
+  #stage(unit: Unit, start: number): void {
+    this.#takeFromQueue([unit]);
+    const done = this.#attempt(unit.members, "reservation of the cache", () => {
+      this.#rows.reserve(unit.prompt.length + 1);
+      if (unit.match) this.#rows.touch(unit.match);
+      this.#rows.stage(unit.prompt, unit.match, start);
+    });
+    if (!done) return;
+    this.#staged = unit;
+    this.#stagedRanLast = false;
+  }
+
+  /** The next piece of the staged prompt; the last one has at least two tokens. */
+  #runStaged(): void {
+    const unit = this.#staged!;
+    const { prompt, members } = unit;
+    const groups = byTemperature(members);
+    const begin = this.#rows.stagedLength;
+    const piece = this.#pieceLength(prompt.length);
+    const left = prompt.length - begin;
+    const count = left <= piece ? left : Math.min(piece, left - 2);
+    this.#stagedRanLast = true;
+    const last = begin + count === prompt.length;
+    const done = this.#attempt(members, "prefill of a long prompt", () => {
+      const wanted = last ? groups.length : 1;
+      this.#decoder.append(this.#rows.stagedRow, prompt.subarray(begin, begin + count), begin, wanted);
+      this.#prefillRuns++;
+      this.#promptTokens += count;
+      this.#rows.advanceStaged(begin + count);
+      if (!last) return;
+      this.#rows.unstage(true);
+      this.#staged = null;
+      const row = this.#rows.active.length;
+      this.#join(members[0]!, startOf(unit));
+      for (const member of members.slice(1)) this.#fork(member, row);
+    });
+    if (done && last) this.#chooseGroups(groups);
+  }
+
+  // ── Decode ──
+
+  #decode(): void {
+    this.#stagedRanLast = false;
+    const { active } = this.#rows;
+    const decoder = this.#decoder;
+    let needed = 0;
+    for (let row = 0; row < active.length; row++) {
+      const sequence = active[row]!;
+      decoder.tokens[row] = sequence.tokens[sequence.length - 1]!;
+      decoder.lasts[row] = sequence.length - 1;
+      if (sequence.length > needed) needed = sequence.length;
+    }
+    if (active.length === 1) {
+      decoder.tokens[1] = 0;
+      decoder.lasts[1] = 0;
+    }
+    const done = this.#attempt(active, "decode step", () => {
+      this.#rows.reserve(needed);
+      decoder.decode(Math.max(2, active.length));
+    });
+    if (!done) return;
+    this.#decodeRuns++;
+    for (let row = 0; row < active.length; row++) active[row]!.cached++;
+    this.#choose(active, null);
+  }
+
+  /** The members of group i all draw from hidden row i. */
+  #chooseGroups(groups: readonly (readonly Sequence[])[]): void {
+    this.#choose(
+      groups.flat(),
+      groups.flatMap((group, hidden) => group.map(() => hidden)),
+    );
+  }
+
+  /** Chooses a token for each sequence from hidden row `hiddenRows[i]` (ascending; null = i), then lets go of those that ended. */
+  #choose(sequences: readonly Sequence[], hiddenRows: readonly number[] | null): void {
+    const decoder = this.#decoder;
+    const count = sequences.length;
+    let full = false;
+    for (let i = 0; i < count; i++) {
+      const { plain, rules } = sequences[i]!;
+      decoder.inverseTemperatures[hiddenRows ? hiddenRows[i]! : i] = rules.inverseTemperature;
+      if (!plain) full = true;
+    }
+    const hiddenCount = hiddenRows ? hiddenRows[count - 1]! + 1 : count;
+    let ended: Sequence[] | null = null;
+    let failures: Map<Sequence, unknown> | null = null;
+    let next = 0;
+    for (const chunk of decoder.headChunks(hiddenCount)) {
+      const end = chunk.first + chunk.count;
+      decoder.runHead(chunk, full ? "full" : "plain");
+      for (; next < count; next++) {
+        const hidden = hiddenRows ? hiddenRows[next]! : next;
+        if (hidden >= end) break;
+        const sequence = sequences[next]!;
+        try {
+          this.#chooseOne(sequence, hidden - chunk.first, full);
+          if (sequence.stopReason) (ended ??= []).push(sequence);
+        } catch (error) {
+          failures ??= new Map();
+          failures.set(sequence, error);
+        }
+      }
+    }
+    if (!ended && !failures) return;
+    const { active } = this.#rows;
+    for (let row = active.length - 1; row >= 0; row--)
+      if (active[row]!.stopReason || failures?.has(active[row]!)) this.#rows.release(row);
+    if (failures) for (const [sequence, error] of failures) this.#fail(sequence, error);
+    if (ended) for (const sequence of ended) this.#finish(sequence);
+  }
+
+  #chooseOne(sequence: Sequence, row: number, full: boolean): void {
+    const { probabilities, sampledProbabilities, blockSums, logits } = this.#decoder;
+    const chooser = this.#chooser;
+    const uniform = uniformAt(sequence.request.key, sequence.outputLength);
+    if (!sequence.drawn) chooser.choose(logits, probabilities, row, sequence, uniform);
+    else if (full)
+      chooser.draw(
+        sampledProbabilities,
+        sequence.plain ? sampledProbabilities : probabilities,
+        blockSums,
+        sequence.plain ? null : logits,
+        row,
+        uniform,
+      );
+    else chooser.draw(probabilities, probabilities, blockSums, null, row, uniform);
+    this.#sampledTokens++;
+    sequence.accept(chooser.token, chooser.logprob, chooser.plainLogprob);
+  }
+}
+
+/** Where a prompt's own run begins: it keeps at least two tokens, because one alone would take another kernel. */
+function startOf({ match, prompt }: Unit): number {
+  return match ? Math.min(match.length, prompt.length - 2) : 0;
+}
+
+/** Sequences that can draw from one row of a distribution: those of equal temperature. */
+function byTemperature(sequences: readonly Sequence[]): Sequence[][] {
+  const groups = new Map<number, Sequence[]>();
+  for (const sequence of sequences) {
+    const { inverseTemperature } = sequence.rules;
+    const group = groups.get(inverseTemperature);
+    if (group) group.push(sequence);
+    else groups.set(inverseTemperature, [sequence]);
+  }
+  return [...groups.values()];
+}
