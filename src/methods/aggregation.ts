@@ -18,7 +18,11 @@ export type Aggregation =
   | { readonly constant: number };
 
 /** w_t of a token in a sequence of `length` scored tokens. */
-export function tokenWeight(aggregation: Aggregation, length: number, { tokens, sequences }: BatchTotals): number {
+export function tokenWeight(
+  aggregation: Aggregation,
+  length: number,
+  { tokens, sequences }: BatchTotals,
+): number {
   if (aggregation === "token-mean") return 1 / tokens;
   if (aggregation === "sequence-mean") return 1 / (sequences * length);
   if (aggregation === "sequence-sum") return 1 / sequences;
@@ -26,7 +30,11 @@ export function tokenWeight(aggregation: Aggregation, length: number, { tokens, 
 }
 
 export function checkAggregation(aggregation: Aggregation): void {
-  if (typeof aggregation === "object" ? aggregation.constant > 0 : /^(token|sequence)-mean$|^sequence-sum$/.test(aggregation)) {
+  if (
+    typeof aggregation === "object"
+      ? aggregation.constant > 0
+      : /^(token|sequence)-mean$|^sequence-sum$/.test(aggregation)
+  ) {
     return;
   }
   throw new MethodSettingsError({

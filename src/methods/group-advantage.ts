@@ -54,7 +54,10 @@ export function normalise(
  * Advantage of every call in a group. The baseline is taken over one value per episode (and agent, in that scope): the
  * mean of its calls' rewards, so that an episode with many calls does not weigh more than one with few.
  */
-export function groupCredit(group: readonly RewardedEpisode[], normalisation: GroupNormalisation): GroupCredit {
+export function groupCredit(
+  group: readonly RewardedEpisode[],
+  normalisation: GroupNormalisation,
+): GroupCredit {
   const scopeOf = (agent: string) => (normalisation.scope === "agent" ? agent : "");
   const values = new Map<string, number[]>();
   for (const episode of group) {

@@ -15,11 +15,11 @@
  * work found both better; std is the population's, and every call of a multi-agent episode is a sequence of its own.
  */
 
-import { groupCredit, type GroupNormalisation } from "./group-advantage.ts";
-import { clippedLoss } from "./clipped-loss.ts";
 import { type Aggregation, checkAggregation } from "./aggregation.ts";
-import type { Method } from "./method.ts";
+import { clippedLoss } from "./clipped-loss.ts";
 import { MethodSettingsError } from "./errors.ts";
+import { type GroupNormalisation, groupCredit } from "./group-advantage.ts";
+import type { Method } from "./method.ts";
 
 export interface GrpoSettings {
   /** Episodes per task. Default 8. */

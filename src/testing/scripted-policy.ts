@@ -20,14 +20,18 @@ const tokenizer: PolicyTokenizer = {
     for (const id of tokens) if (id > 0) text += String.fromCharCode(id - 1);
     return text;
   },
-  encodeChat: (messages) => tokenizer.encode(messages.map(({ role, content }) => `${role}: ${content}\n`).join("")),
+  encodeChat: (messages) =>
+    tokenizer.encode(messages.map(({ role, content }) => `${role}: ${content}\n`).join("")),
 };
 
 /**
  * @example
  * const policies = { oracle: scriptedPolicy({ answer: (prompt) => (prompt.includes("Queries:") ? "capital of Peru" : "Lima") }) };
  */
-export function scriptedPolicy({ answer, contextLength = 100_000 }: ScriptedPolicyOptions): PolicySpec<Policy> {
+export function scriptedPolicy({
+  answer,
+  contextLength = 100_000,
+}: ScriptedPolicyOptions): PolicySpec<Policy> {
   return {
     kind: "scripted",
     open: async ({ name }) => ({
@@ -41,7 +45,10 @@ export function scriptedPolicy({ answer, contextLength = 100_000 }: ScriptedPoli
   };
 }
 
-async function answerTo(request: SampleRequest, answer: ScriptedPolicyOptions["answer"]): Promise<SampleResult> {
+async function answerTo(
+  request: SampleRequest,
+  answer: ScriptedPolicyOptions["answer"],
+): Promise<SampleResult> {
   request.signal?.throwIfAborted();
   let text = await answer(tokenizer.decode(request.prompt), request);
   request.signal?.throwIfAborted();

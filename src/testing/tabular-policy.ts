@@ -203,7 +203,10 @@ export class TabularPolicy implements TrainablePolicy {
     const partial = `${folder}.partial`;
     await rm(partial, { recursive: true, force: true });
     await mkdir(partial, { recursive: true });
-    await writeFile(join(partial, "tabular.json"), JSON.stringify({ words: this.tokenizer.words.slice(2), version: this.#version }));
+    await writeFile(
+      join(partial, "tabular.json"),
+      JSON.stringify({ words: this.tokenizer.words.slice(2), version: this.#version }),
+    );
     await writeFile(join(partial, "table.f32"), this.#table);
     if (optimizer) {
       await writeFile(join(partial, "first.f32"), this.#first);
@@ -223,7 +226,9 @@ export class TabularPolicy implements TrainablePolicy {
       await load("first.f32", this.#first);
       await load("second.f32", this.#second);
     }
-    this.#version = (JSON.parse(await readFile(join(folder, "tabular.json"), "utf8")) as { version: number }).version;
+    this.#version = (
+      JSON.parse(await readFile(join(folder, "tabular.json"), "utf8")) as { version: number }
+    ).version;
   }
 
   async close(): Promise<void> {}
@@ -263,7 +268,8 @@ export class TabularPolicy implements TrainablePolicy {
   ): void {
     for (const sequence of batch) {
       for (let i = 1; i < sequence.tokens.length; i++) {
-        if (sequence.mask[i] === 1) visit(sequence, i, this.#row(sequence.tokens, i), sequence.temperature ?? 1);
+        if (sequence.mask[i] === 1)
+          visit(sequence, i, this.#row(sequence.tokens, i), sequence.temperature ?? 1);
       }
     }
   }

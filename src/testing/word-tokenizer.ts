@@ -22,7 +22,10 @@ export class WordTokenizer implements PolicyTokenizer {
     return Int32Array.from(words, (word) => this.#ids.get(word) ?? 1);
   }
 
-  decode(tokens: Int32Array | readonly number[], { skipSpecial = true }: { readonly skipSpecial?: boolean } = {}): string {
+  decode(
+    tokens: Int32Array | readonly number[],
+    { skipSpecial = true }: { readonly skipSpecial?: boolean } = {},
+  ): string {
     const kept = Array.from(tokens).filter((id) => !(skipSpecial && id === 0));
     return kept.map((id) => this.words[id] ?? "<unknown>").join(" ");
   }

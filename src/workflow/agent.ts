@@ -76,7 +76,10 @@ export function agent<Variables, Parsed = string>(
     prompt: options.prompt,
     maxTokens,
     stop: options.stop ?? [],
-    sampling: { train: options.sampling?.train ?? {}, evaluate: options.sampling?.evaluate ?? { temperature: 0 } },
+    sampling: {
+      train: options.sampling?.train ?? {},
+      evaluate: options.sampling?.evaluate ?? { temperature: 0 },
+    },
     parse: options.parse,
   });
 }

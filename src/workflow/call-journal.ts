@@ -3,17 +3,27 @@
 import type { Policy, SampleResult } from "../engine/policy.ts";
 import { TroupeError } from "../errors.ts";
 import { key } from "../random/stream.ts";
-import { type AnyAgent, AgentReply, parseText, type Stage } from "./agent.ts";
+import { AgentReply, type AnyAgent, parseText, type Stage } from "./agent.ts";
 import { stoppedEffect, underDeadline } from "./deadline.ts";
 import type { EpisodeScope } from "./episode.ts";
 import { DeadlineError, EpisodeError, failureOf, ModelCallError, PromptError } from "./errors.ts";
 import type { EncodedPrompt, PromptCache } from "./prompt-cache.ts";
 import type { CallRecord } from "./trajectory.ts";
-import type { AgentMap, WorkflowContext, ToolMap } from "./workflow.ts";
+import type { AgentMap, ToolMap, WorkflowContext } from "./workflow.ts";
 
-const none = { version: -1, output: new Int32Array(0), logprobs: new Float32Array(0), plainLogprobs: new Float32Array(0), mask: new Uint8Array(0), text: "" };
+const none = {
+  version: -1,
+  output: new Int32Array(0),
+  logprobs: new Float32Array(0),
+  plainLogprobs: new Float32Array(0),
+  mask: new Uint8Array(0),
+  text: "",
+};
 
-type Issued = Pick<CallRecord, "id" | "agent" | "occurrence" | "policy" | "sampling" | "prompt" | "startedAt">;
+type Issued = Pick<
+  CallRecord,
+  "id" | "agent" | "occurrence" | "policy" | "sampling" | "prompt" | "startedAt"
+>;
 
 export class CallJournal {
   readonly #scope: EpisodeScope;
@@ -66,13 +76,19 @@ export class CallJournal {
   close(): readonly CallRecord[] {
     const now = this.#scope.clock();
     return this.#issued.map(
-      (issued) => this.#settled[issued.id] ?? { ...issued, ...none, status: "cancelled", seconds: now - issued.startedAt },
+      (issued) =>
+        this.#settled[issued.id] ?? {
+          ...issued,
+          ...none,
+          status: "cancelled",
+          seconds: now - issued.startedAt,
+        },
     );
   }
 
   async #call(agent: AnyAgent, variables: never): Promise<AgentReply<unknown>> {
     if (this.#scope.signal.aborted) return stoppedEffect(this.#scope.signal);
-    const policy = this.#policyOf(agent);
+    const { policy, policyName } = this.#policyOf(agent);
     const prompt = this.#encode(agent, variables, policy);
     const sampling = agent.sampling[this.#stage];
     const id = this.#issued.length;
@@ -81,7 +97,7 @@ export class CallJournal {
       id,
       agent: agent.name,
       occurrence,
-      policy: policy.name,
+      policy: policyName,
       sampling,
       prompt: prompt.tokens,
       startedAt: this.#scope.clock(),
@@ -120,22 +136,36 @@ export class CallJournal {
         status: "complete",
         seconds: this.#scope.clock() - issued.startedAt,
       };
-      return new AgentReply({ text, tokens, stopReason, call: id, agent: agent.name, policy: policy.name, parse });
+      return new AgentReply({
+        text,
+        tokens,
+        stopReason,
+        call: id,
+        agent: agent.name,
+        policy: policy.name,
+        parse,
+      });
     } catch (error) {
       const typed = error instanceof EpisodeError ? error : this.#modelError(issued, error);
       const seconds = this.#scope.clock() - issued.startedAt;
       // Stopped with its episode: not this call's failure.
       const status = this.#scope.signal.aborted ? "cancelled" : "failed";
       const failure = failureOf(typed, { workflow: this.#scope.workflow, episode: this.#scope.id });
-      this.#settled[id] = { ...issued, ...none, status, seconds, ...(status === "failed" ? { failure } : {}) };
+      this.#settled[id] = {
+        ...issued,
+        ...none,
+        status,
+        seconds,
+        ...(status === "failed" ? { failure } : {}),
+      };
       throw typed;
     }
   }
 
-  #policyOf({ name }: AnyAgent): Policy {
+  #policyOf({ name }: AnyAgent): { readonly policy: Policy; readonly policyName: string } {
     const assigned = this.#assignment.get(name);
     const policy = assigned === undefined ? undefined : this.#policies.get(assigned);
-    if (policy !== undefined) return policy;
+    if (assigned !== undefined && policy !== undefined) return { policy, policyName: assigned };
     throw new PromptError({
       boundary: "workflow",
       code: "E_POLICY_UNKNOWN",
@@ -220,7 +250,8 @@ export class CallJournal {
   }
 }
 
-const callName = ({ agent, occurrence }: Pick<Issued, "agent" | "occurrence">) => `agent "${agent}" (call ${occurrence})`;
+const callName = ({ agent, occurrence }: Pick<Issued, "agent" | "occurrence">) =>
+  `agent "${agent}" (call ${occurrence})`;
 
 /** How often `name` was counted before. */
 export function count(counts: Map<string, number>, name: string): number {

@@ -3,15 +3,30 @@
  * failure. `runEpisode` never rejects for something that happened inside the episode.
  */
 
+import { setMaxListeners } from "node:events";
 import type { Policy } from "../engine/policy.ts";
+import { isTrainable } from "../engine/policy-spec.ts";
 import { type Key, key, Stream } from "../random/stream.ts";
 import type { Stage } from "./agent.ts";
 import { CallJournal } from "./call-journal.ts";
 import { episodeEnded, underDeadline } from "./deadline.ts";
-import { DeadlineError, EpisodeCancelledError, EpisodeError, type EpisodeFailure, failureOf, RewardError } from "./errors.ts";
+import {
+  DeadlineError,
+  EpisodeCancelledError,
+  type EpisodeError,
+  type EpisodeFailure,
+  failureOf,
+  RewardError,
+} from "./errors.ts";
 import { PromptCache } from "./prompt-cache.ts";
 import { ToolJournal } from "./tool-journal.ts";
-import { type EpisodeIdentity, episodeId, type RewardRecord, type Trajectory } from "./trajectory.ts";
+import {
+  callReward,
+  type EpisodeIdentity,
+  episodeId,
+  type RewardRecord,
+  type Trajectory,
+} from "./trajectory.ts";
 import type { AgentMap, RewardOptions, ToolMap, Workflow, WorkflowContext } from "./workflow.ts";
 
 /** Seconds; Infinity switches one off. */
@@ -66,6 +81,7 @@ export async function runEpisode<Task>(options: EpisodeOptions<Task>): Promise<T
   const { workflow, identity, stage, seed } = options;
   const began = performance.now();
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
   const scope: EpisodeScope = {
     id: episodeId(identity),
     workflow: workflow.name,
@@ -75,7 +91,13 @@ export async function runEpisode<Task>(options: EpisodeOptions<Task>): Promise<T
     key: key(seed, identity.purpose, identity.step, identity.group, identity.task, identity.sample),
   };
   const place = { workflow: workflow.name, episode: scope.id };
-  const calls = new CallJournal(scope, options.policies, options.assignment, stage, options.prompts ?? new PromptCache());
+  const calls = new CallJournal(
+    scope,
+    options.policies,
+    options.assignment,
+    stage,
+    options.prompts ?? new PromptCache(),
+  );
   const tools = new ToolJournal(scope);
   const rewards = new RewardLedger(scope, workflow.agents, calls);
 
@@ -117,8 +139,9 @@ export async function runEpisode<Task>(options: EpisodeOptions<Task>): Promise<T
     );
     controller.abort(episodeEnded);
     if (rewards.failure !== undefined) throw rewards.failure;
-    if (rewards.terms.length === 0 && (options.needsReward ?? stage === "train")) throw missingReward(scope);
-    return finish({ status: "complete", result });
+    const trajectory = finish({ status: "complete", result });
+    if (options.needsReward ?? stage === "train") checkRewards(scope, trajectory, options.policies);
+    return trajectory;
   } catch (error) {
     if (!controller.signal.aborted) controller.abort(error);
     if (error instanceof EpisodeCancelledError) return finish({ status: "cancelled" });
@@ -137,7 +160,11 @@ function cancelled({ id }: EpisodeScope): EpisodeCancelledError {
   });
 }
 
-function late({ id, workflow, deadlines }: EpisodeScope, calls: CallJournal, tools: ToolJournal): DeadlineError {
+function late(
+  { id, workflow, deadlines }: EpisodeScope,
+  calls: CallJournal,
+  tools: ToolJournal,
+): DeadlineError {
   const waiting = [...calls.open(), ...tools.open()];
   return new DeadlineError({
     boundary: "workflow",
@@ -150,8 +177,21 @@ function late({ id, workflow, deadlines }: EpisodeScope, calls: CallJournal, too
   });
 }
 
-function missingReward({ id, workflow }: EpisodeScope): RewardError {
-  return new RewardError({
+/** A complete episode has a reward, and each of its trainable calls is covered by one. */
+function checkRewards(
+  { id, workflow }: EpisodeScope,
+  trajectory: Trajectory,
+  policies: ReadonlyMap<string, Policy>,
+): void {
+  if (trajectory.rewards.length > 0) {
+    for (const call of trajectory.calls) {
+      const policy = policies.get(call.policy);
+      if (call.status === "complete" && policy !== undefined && isTrainable(policy))
+        callReward(trajectory, call);
+    }
+    return;
+  }
+  throw new RewardError({
     boundary: "reward",
     code: "E_REWARD_MISSING",
     message: `Workflow "${workflow}" ended episode ${id} without calling reward().`,

@@ -26,4 +26,10 @@ export {
   type Trajectory,
   trajectoryReward,
 } from "./trajectory.ts";
-export { type GiveReward, type RewardOptions, type Workflow, type WorkflowContext, workflow } from "./workflow.ts";
+export {
+  type GiveReward,
+  type RewardOptions,
+  type Workflow,
+  type WorkflowContext,
+  workflow,
+} from "./workflow.ts";

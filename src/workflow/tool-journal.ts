@@ -39,7 +39,8 @@ export class ToolJournal {
   close(): readonly ToolRecord[] {
     const now = this.#scope.clock();
     return this.#issued.map(
-      (issued) => this.#settled[issued.id] ?? { ...issued, status: "cancelled", seconds: now - issued.startedAt },
+      (issued) =>
+        this.#settled[issued.id] ?? { ...issued, status: "cancelled", seconds: now - issued.startedAt },
     );
   }
 
@@ -59,7 +60,12 @@ export class ToolJournal {
         { seconds: this.#scope.deadlines.tool, parent: this.#scope.signal, onLate: () => this.#late(issued) },
         (signal) => run(input, { signal }),
       );
-      this.#settled[issued.id] = { ...issued, output, status: "complete", seconds: this.#scope.clock() - issued.startedAt };
+      this.#settled[issued.id] = {
+        ...issued,
+        output,
+        status: "complete",
+        seconds: this.#scope.clock() - issued.startedAt,
+      };
       return output;
     } catch (error) {
       const typed = error instanceof EpisodeError ? error : this.#toolError(issued, error);
@@ -94,4 +100,5 @@ export class ToolJournal {
   }
 }
 
-const toolName = ({ tool, occurrence }: Pick<Issued, "tool" | "occurrence">) => `tool "${tool}" (call ${occurrence})`;
+const toolName = ({ tool, occurrence }: Pick<Issued, "tool" | "occurrence">) =>
+  `tool "${tool}" (call ${occurrence})`;

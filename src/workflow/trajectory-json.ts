@@ -23,7 +23,10 @@ function callJson({ prompt, output, logprobs, plainLogprobs, mask, ...rest }: Ca
 }
 
 /** One line, without the line break. `extra` fields (advantages) go beside the record. */
-export function trajectoryLine(trajectory: Trajectory, extra: Readonly<Record<string, unknown>> = {}): string {
+export function trajectoryLine(
+  trajectory: Trajectory,
+  extra: Readonly<Record<string, unknown>> = {},
+): string {
   return JSON.stringify({
     schema: episodeSchema,
     ...trajectory,

@@ -131,7 +131,14 @@ export function trainingSequence({ prompt, output, mask, sampling }: CallRecord)
 }
 
 /** True if the recorded log-probs are those of a changed distribution, which training's forward pass does not compute. */
-export function isFiltered({ topK, topP, minP, repetitionPenalty, presencePenalty, logitBias }: SamplingSettings): boolean {
+export function isFiltered({
+  topK,
+  topP,
+  minP,
+  repetitionPenalty,
+  presencePenalty,
+  logitBias,
+}: SamplingSettings): boolean {
   return (
     (topK ?? 0) !== 0 ||
     (topP ?? 1) !== 1 ||

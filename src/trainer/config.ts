@@ -1,0 +1,246 @@
+/** @file What a run is configured with: the options a user writes, their defaults, and their check before step 1. */
+
+import { z } from "zod";
+import { sourceName, type TaskSource } from "../data/task-source.ts";
+import type { PolicySpec } from "../engine/policy-spec.ts";
+import type { Method } from "../methods/method.ts";
+import type { Deadlines } from "../workflow/episode.ts";
+import type { Trajectory } from "../workflow/trajectory.ts";
+import type { Workflow } from "../workflow/workflow.ts";
+import { TrainConfigError } from "./errors.ts";
+import type { LearningRate } from "./learning-rate.ts";
+
+/** What an evaluation metric sees of one episode. */
+export interface EvaluatedEpisode<Task> {
+  /** What the workflow returned. */
+  readonly result: unknown;
+  readonly task: Task;
+  /** Trajectory-level reward. */
+  readonly reward: number;
+  readonly trajectory: Trajectory;
+}
+
+/** A named number of an episode, for example F1 of the result against the task's answer. */
+export type Metric<Task> = (episode: EvaluatedEpisode<Task>) => number;
+
+export interface TrainOptions<Task> {
+  readonly workflow: Workflow<Task>;
+  readonly tasks: TaskSource<NoInfer<Task>>;
+  /** Held-out tasks, evaluated before and after. Never trained on. */
+  readonly evaluate?: TaskSource<NoInfer<Task>>;
+  /** Metrics of the evaluation, by name; the first is shown while training. Default: the reward. */
+  readonly metrics?: Readonly<Record<string, Metric<NoInfer<Task>>>>;
+  readonly policies: Readonly<Record<string, PolicySpec>>;
+  /** φ: agent → policy. May be left out if there is one policy. */
+  readonly assign?: Readonly<Record<string, string>>;
+  readonly method: Method;
+  /** Optimiser update rounds. */
+  readonly steps: number;
+  /** Groups a step. Default 8. */
+  readonly tasksPerStep?: number;
+  /** Default 0. */
+  readonly seed?: number;
+  /** Folder name of the run under `runsFolder`. Default: the workflow's name. */
+  readonly run?: string;
+  /** Default "runs". */
+  readonly runsFolder?: string;
+  /** A constant or a schedule. Default 1e-5. */
+  readonly learningRate?: LearningRate;
+  /** AdamW. Default [0.9, 0.999]. */
+  readonly betas?: readonly [number, number];
+  /** Decoupled. Default 0. */
+  readonly weightDecay?: number;
+  /** Global norm. Default 1; Infinity switches clipping off. */
+  readonly maxGradientNorm?: number;
+  /** Training tokens (shared prefixes counted in each sequence) a forward pass. Default 32,768. */
+  readonly tokensPerMicrobatch?: number;
+  /** Steps between small evaluations for the progress line; 0 = none. Default 10. */
+  readonly evaluateEvery?: number;
+  /** Tasks of a small evaluation: a fixed draw from `evaluate`. Default 64. */
+  readonly evaluateSample?: number;
+  /** Steps between checkpoints; 0 = only at the end. Default 0. */
+  readonly checkpointEvery?: number;
+  /** Steps between written episode files; 0 = none. Default 1: all. */
+  readonly recordEpisodesEvery?: number;
+  /** Episodes in flight. Default 512. */
+  readonly concurrency?: number;
+  /** Seconds a call, a tool call, an episode may take. */
+  readonly deadlines?: Deadlines;
+  /** Share of failed episodes that stops the run. Default 0.2. */
+  readonly maxFailureRate?: number;
+}
+
+/** Options with their defaults filled in, checked. */
+export interface TrainSettings<Task>
+  extends Required<Omit<TrainOptions<Task>, "evaluate" | "metrics" | "assign" | "deadlines">> {
+  readonly evaluate: TaskSource<Task> | undefined;
+  readonly metrics: Readonly<Record<string, Metric<Task>>>;
+  readonly assignment: ReadonlyMap<string, string>;
+  readonly deadlines: Required<Deadlines>;
+}
+
+const marker = Symbol.for("troupe.trainConfig");
+
+/** A configuration that `troupe train` runs: what a train file exports. */
+export interface TrainConfig<Task> extends TrainOptions<Task> {
+  readonly [marker]: true;
+}
+
+/**
+ * Says what to train, without starting it: the default export of a file for `troupe train`.
+ *
+ * @example
+ * export default trainConfig({ workflow: atlas, tasks: jsonl("train.jsonl"), policies: { small: local("…") }, method: grpo(), steps: 60 });
+ */
+export function trainConfig<Task>(options: TrainOptions<Task>): TrainConfig<Task> {
+  return Object.freeze({ ...options, [marker]: true as const });
+}
+
+export function isTrainConfig(value: unknown): value is TrainConfig<unknown> {
+  return typeof value === "object" && value !== null && marker in value;
+}
+
+const positive = z.int().min(1);
+const count = z.int().min(0);
+const seconds = z.number().positive().or(z.literal(Number.POSITIVE_INFINITY));
+const rate = z.number().positive();
+const tasks = z.union([z.array(z.unknown()), z.custom((value) => hasFunctions(value, "load"))], {
+  error: "expected a list of tasks or a source such as jsonl(…)",
+});
+
+const schema = z.strictObject({
+  workflow: z.custom((value) => hasFunctions(value, "run"), { error: "expected what workflow(…) returns" }),
+  tasks,
+  evaluate: tasks.optional(),
+  metrics: z
+    .record(
+      z.string().regex(/^[\w@.-]+$/),
+      z.custom((value) => typeof value === "function", { error: "expected a function" }),
+    )
+    .optional(),
+  policies: z.record(
+    z.string().regex(/^[\w.-]+$/),
+    z.custom((value) => hasFunctions(value, "open"), {
+      error: 'expected what local("…") or another engine returns',
+    }),
+  ),
+  assign: z.record(z.string(), z.string()).optional(),
+  method: z.custom((value) => hasFunctions(value, "credit", "loss"), {
+    error: "expected a method such as grpo(…)",
+  }),
+  steps: count,
+  tasksPerStep: positive.default(8),
+  seed: z.int().default(0),
+  run: z
+    .string()
+    .regex(/^[\w.-]+$/, "use letters, digits, '-', '_' and '.' only")
+    .regex(/^(?!\.+$)/, "give it a name")
+    .optional(),
+  runsFolder: z.string().min(1).default("runs"),
+  learningRate: rate
+    .or(
+      z.strictObject({
+        peak: rate,
+        warmupSteps: count.optional(),
+        decay: z.enum(["constant", "linear", "cosine"]).optional(),
+        final: z.number().min(0).optional(),
+      }),
+    )
+    .default(1e-5),
+  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.999]),
+  weightDecay: z.number().min(0).default(0),
+  maxGradientNorm: seconds.default(1),
+  tokensPerMicrobatch: positive.default(32_768),
+  evaluateEvery: count.default(10),
+  evaluateSample: positive.default(64),
+  checkpointEvery: count.default(0),
+  recordEpisodesEvery: count.default(1),
+  concurrency: positive.default(512),
+  deadlines: z
+    .strictObject({ call: seconds.default(300), tool: seconds.default(60), episode: seconds.default(900) })
+    .prefault({}),
+  maxFailureRate: z.number().min(0).max(1).default(0.2),
+});
+
+/** Checks everything that can be known before a model is opened. All faults are reported at once. */
+export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Task> {
+  const parsed = schema.safeParse({ ...options });
+  if (!parsed.success) throw configError(z.prettifyError(parsed.error), parsed.error.issues.length);
+  const faults = [...assignmentFaults(options)];
+  if (faults.length > 0) throw configError(faults.map((fault) => `✖ ${fault}`).join("\n"), faults.length);
+  const [onlyPolicy] = Object.keys(options.policies);
+  const assignment = new Map(
+    Object.values(options.workflow.agents).map(({ name }) => [name, options.assign?.[name] ?? onlyPolicy!]),
+  );
+  const { assign: _, ...settings } = parsed.data;
+  // Functions and sources were passed through unchanged: their types are those of the options.
+  return Object.freeze({
+    ...settings,
+    workflow: options.workflow,
+    tasks: options.tasks,
+    evaluate: options.evaluate,
+    metrics: options.metrics ?? { reward: ({ reward }: EvaluatedEpisode<Task>) => reward },
+    policies: options.policies,
+    method: options.method,
+    run: options.run ?? options.workflow.name.replace(/[^\w.-]+/g, "-"),
+    assignment,
+  }) as TrainSettings<Task>;
+}
+
+function* assignmentFaults<Task>({ workflow, policies, assign }: TrainOptions<Task>): Generator<string> {
+  const agents = Object.values(workflow.agents).map(({ name }) => name);
+  const names = Object.keys(policies);
+  if (names.length === 0) yield 'policies: there is none; add one, for example { small: local("folder") }.';
+  for (const [agent, policy] of Object.entries(assign ?? {})) {
+    if (!agents.includes(agent)) {
+      yield `assign.${agent}: workflow "${workflow.name}" has no agent "${agent}"; it has ${agents.join(", ")}.`;
+    }
+    if (!names.includes(policy))
+      yield `assign.${agent}: there is no policy "${policy}"; there are ${names.join(", ")}.`;
+  }
+  if (names.length < 2) return;
+  for (const agent of agents) {
+    if (assign?.[agent] === undefined) {
+      yield `assign.${agent}: missing; with ${names.length} policies (${names.join(", ")}) each agent must be assigned to one.`;
+    }
+  }
+}
+
+function configError(list: string, faults: number): TrainConfigError {
+  return new TrainConfigError({
+    code: "E_CONFIG",
+    message: `The training configuration has ${faults === 1 ? "a fault" : `${faults} faults`}:\n${list}`,
+    hint: "correct it and start again; nothing was spent.",
+  });
+}
+
+function hasFunctions(value: unknown, ...names: readonly string[]): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === "function");
+}
+
+/** The configuration as JSON: what was run, without the functions. */
+export function configRecord<Task>(settings: TrainSettings<Task>): Record<string, unknown> {
+  const { workflow, tasks, evaluate, metrics, policies, method, assignment, ...rest } = settings;
+  return {
+    ...rest,
+    workflow: {
+      name: workflow.name,
+      agents: Object.fromEntries(
+        Object.values(workflow.agents).map(({ name, maxTokens, stop, sampling }) => [
+          name,
+          { maxTokens, stop, sampling },
+        ]),
+      ),
+      tools: Object.keys(workflow.tools),
+    },
+    tasks: sourceName(tasks, "tasks"),
+    evaluate: evaluate === undefined ? null : sourceName(evaluate, "evaluate"),
+    metrics: Object.keys(metrics),
+    policies: Object.fromEntries(
+      Object.entries(policies).map(([name, { kind, settings: asked }]) => [name, { kind, ...asked }]),
+    ),
+    assign: Object.fromEntries(assignment),
+    method: { name: method.name, ...method.settings },
+  };
+}

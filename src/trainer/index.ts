@@ -1,0 +1,17 @@
+/** @file Public surface of the trainer. */
+
+export { bootstrapIntervals, type Interval } from "./bootstrap.ts";
+export {
+  type EvaluatedEpisode,
+  isTrainConfig,
+  type Metric,
+  type TrainConfig,
+  type TrainOptions,
+  trainConfig,
+} from "./config.ts";
+export { RunFolderError, RunStoppedError, TrainConfigError } from "./errors.ts";
+export type { LearningRate, LearningRateSchedule } from "./learning-rate.ts";
+export { consoleReporter, jsonReporter, type Reporter, type StepView, silentReporter } from "./reporter.ts";
+export type { EvaluationSummary, RunSummary } from "./summary.ts";
+export { type TrainControl, train } from "./train.ts";
+export { describeEpisode } from "./transcript.ts";
