@@ -1,7 +1,7 @@
 /** @file Renders facts as short articles in plain English: one passage a sentence, the wording varied from country to country. */
 
-import { key, Stream } from "../../src/random/stream.ts";
-import type { Passage } from "../../src/tools/bm25.ts";
+import { key, Stream } from "troupe";
+import type { Passage } from "troupe/tools";
 import type { Attribute, Country, World } from "./world.ts";
 
 /** A sentence of an article. Agents see title and text; `country` and `states` are for making training examples. */

@@ -1,6 +1,6 @@
 /** @file Invented names for counterfactual worlds: pronounceable, endless, in the shapes that real names have. */
 
-import type { Stream } from "../../src/random/stream.ts";
+import type { Stream } from "troupe";
 
 /** Pools of real names that may appear in training. */
 export interface Names {

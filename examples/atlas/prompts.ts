@@ -3,7 +3,7 @@
  * the same text. Prompts are raw text (no chat template) and short, so that a model of a million parameters can follow.
  */
 
-import { type Passage, SearchIndex } from "../../src/tools/bm25.ts";
+import { type Passage, SearchIndex } from "troupe/tools";
 import { articles, type Sentence } from "./articles.ts";
 import type { World } from "./world.ts";
 

@@ -1,6 +1,6 @@
 /** @file Makes questions with their answers and the plan of searches that leads to them, from any world. */
 
-import type { Stream } from "../../src/random/stream.ts";
+import type { Stream } from "troupe";
 import {
   type Asked,
   asked,

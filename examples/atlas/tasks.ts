@@ -1,6 +1,6 @@
 /** @file The recipe's tasks: questions over the true world, training and test apart in countries and in wording. */
 
-import { stream } from "../../src/random/stream.ts";
+import { stream } from "troupe";
 import type { Split } from "./frames.ts";
 import { drawQuestions, type Kind, type Question, Questioner } from "./questions.ts";
 import { testCountries, trainingWorld, trueWorld } from "./world.ts";

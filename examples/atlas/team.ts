@@ -1,9 +1,6 @@
 /** @file The team: a planner that writes searches, a reader that takes notes, an answerer. All three share one policy. */
 
-import { exactMatch, tokenF1 } from "../../src/rewards/text-match.ts";
-import { agent } from "../../src/workflow/agent.ts";
-import { taskOf } from "../../src/workflow/task-schema.ts";
-import { workflow } from "../../src/workflow/workflow.ts";
+import { agent, type EvaluatedEpisode, exactMatch, taskOf, tokenF1, workflow } from "troupe";
 import {
   answererPrompt,
   type Note,
@@ -48,8 +45,10 @@ export const atlas = workflow(
   },
 );
 
+type Finished = EvaluatedEpisode<AtlasTask>;
+
 /** How a finished episode is scored in evaluation. */
 export const metrics = {
-  f1: (answer: string, task: AtlasTask) => tokenF1(answer, task.answer),
-  em: (answer: string, task: AtlasTask) => exactMatch(answer, task.answer),
+  f1: ({ result, task }: Finished) => tokenF1(String(result), task.answer),
+  em: ({ result, task }: Finished) => exactMatch(String(result), task.answer),
 };

@@ -1,6 +1,6 @@
 /** @file The endless stream of pretraining examples: a fresh counterfactual world, some dozens of questions, the next world. */
 
-import { stream } from "../../src/random/stream.ts";
+import { stream } from "troupe";
 import { searchWorld } from "./prompts.ts";
 import { type Kind, Questioner } from "./questions.ts";
 import { drawShare, type Habits, type Trace, workThrough } from "./traces.ts";

@@ -4,7 +4,7 @@
  * left to be found by reinforcement learning (see README, "Where the room to improve comes from").
  */
 
-import type { Stream } from "../../src/random/stream.ts";
+import type { Stream } from "troupe";
 import type { Sentence } from "./articles.ts";
 import {
   answererPrompt,

@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from "node:fs";
-import type { Stream } from "../../src/random/stream.ts";
+import type { Stream } from "troupe";
 import { inventNames, type Names } from "./names.ts";
 
 /** What can be asked of a country. The value is the word (or words) that a search query uses for it. */
