@@ -28,6 +28,7 @@ export interface Reporter {
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean;
+  readonly columns?: number;
 }
 
 export function formatSeconds(seconds: number): string {
@@ -70,7 +71,8 @@ export function consoleReporter(output: Output = process.stdout): Reporter {
     step: (view) => {
       if (!live) return line(describeStep(view));
       clear();
-      output.write(describeStep(view));
+      // A line that wraps could not be rewritten.
+      output.write(describeStep(view).slice(0, (output.columns ?? 120) - 1));
       shown = true;
     },
     event: () => {},

@@ -1,0 +1,51 @@
+/** @file The `troupe` command: its commands and how it ends. */
+
+import { existsSync, readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { describeError, errorFacts, exitCodeOf, exitCodes } from "./errors.ts";
+import { registerTrain } from "./train-command.ts";
+
+const exitCodeHelp = `
+Exit codes: 0 done · 1 failed · 2 wrong use or faulty configuration, nothing spent · 3 run stopped because going on was
+worthless · 130 interrupted.`;
+
+export async function createProgram(): Promise<Command> {
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  const program = new Command("troupe")
+    .description("Train the language models behind a multi-agent workflow with reinforcement learning.")
+    .version(version)
+    .addHelpText("after", exitCodeHelp)
+    .exitOverride();
+  registerTrain(program);
+  await registerFrom(program, "doctor", "registerDoctor");
+  await registerFrom(program, "pull", "registerPull");
+  // Commands made before exitOverride would end the process themselves.
+  for (const command of program.commands) command.exitOverride();
+  return program;
+}
+
+/** Commands of the engine come in with their files, so that a build without an engine still trains remote policies. */
+async function registerFrom(program: Command, file: string, name: string): Promise<void> {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const url = new URL(`./${file}.${extension}`, import.meta.url);
+  if (!existsSync(url)) return;
+  const loaded = (await import(/* @vite-ignore */ url.href)) as Record<string, (program: Command) => void>;
+  loaded[name]?.(program);
+}
+
+/** Runs the command line and returns the exit code. */
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  try {
+    const program = await createProgram();
+    await program.parseAsync([...argv], { from: "user" });
+    return typeof process.exitCode === "number" ? process.exitCode : exitCodes.ok;
+  } catch (error) {
+    // Commander has printed its message (and the nearest command) itself.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    if (argv.includes("--json")) process.stdout.write(`${JSON.stringify(errorFacts(error))}\n`);
+    process.stderr.write(`${describeError(error, { stack: process.env.TROUPE_DEBUG !== undefined })}\n`);
+    return exitCodeOf(error);
+  }
+}
