@@ -70,7 +70,11 @@ export async function writeFolder(
     stage("begun");
     await produce(folder);
     stage("written");
-    const manifest: Manifest = { schema: manifestSchema, files: folder.files, facts: options.facts ?? {} };
+    const manifest: Manifest = {
+      schema: manifestSchema,
+      files: { ...folder.files },
+      facts: options.facts ?? {},
+    };
     await folder.json(manifestName, manifest);
     await flushFolder(temporary);
     stage("sealed");
