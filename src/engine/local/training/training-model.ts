@@ -1,0 +1,360 @@
+/**
+ * @file One policy's weights in training: forward, backward, step, on this thread. Batches are packed into
+ * microbatches; activations live for one microbatch at a time, or for the whole batch where it is small enough and
+ * the caller asks for it.
+ */
+
+import type {
+  ForwardOptions,
+  ForwardResult,
+  StepOptions,
+  StepResult,
+  TokenGradients,
+  TrainingSequence,
+} from "../../policy.ts";
+import { AdamW } from "../model/adamw.ts";
+import type { BodyActivations } from "../model/body.ts";
+import type { HeadRows } from "../model/head.ts";
+import { headName, layerLinears } from "../model/parameters.ts";
+import { valueBackward, valueForward, valueWeightName } from "../model/value-head.ts";
+import { FlatTensors } from "../model/weights.ts";
+import type { OrtTensor } from "../ort/backend.ts";
+import { TrainingError } from "./errors.ts";
+import { type Microbatch, type PackBudget, type PackedBatch, type PackOptions, packBatch } from "./pack.ts";
+import type { PackCosts } from "./share-prefixes.ts";
+import { checkTokenGradients, collect, gatherFromBatch, scatterToBatch, spread } from "./token-arrays.ts";
+import type { TrainingGraphs } from "./training-graphs.ts";
+
+export interface TrainingModelOptions {
+  /** The model's weights; frozen where there is an adapter. */
+  readonly weights: FlatTensors;
+  /** The weights that train, where the graphs were made with lora settings. */
+  readonly adapter?: FlatTensors;
+  /** Longest sequence. Default: the model's context. */
+  readonly contextLength?: number;
+  /** Positions of one microbatch. Default 8192. */
+  readonly microbatchTokens?: number;
+  /** Default true: sequences that share prefixes are computed once. */
+  readonly sharePrefixes?: boolean;
+}
+
+/** What a streaming loss is told of a microbatch. */
+export interface MicrobatchView {
+  /** Indices of its sequences in the batch, ascending; the arrays of its result follow this order. */
+  readonly sequences: Int32Array;
+  /** Place of each element in arrays that are flat over the whole batch. */
+  readonly places: Int32Array;
+}
+
+export interface TargetsResult {
+  /** −Σ weight · log-prob. */
+  readonly loss: number;
+  /** [S] */
+  readonly logprobs: Float32Array;
+}
+
+interface Retained {
+  readonly batch: readonly TrainingSequence[];
+  readonly packed: PackedBatch;
+  readonly activations: readonly BodyActivations[];
+}
+
+/** Attention scores of one layer in memory at once (R·heads·T²); the backward pass has about five such tensors. */
+const scoresInMemory = 2 ** 24;
+
+export class TrainingModel {
+  readonly graphs: TrainingGraphs;
+  readonly weights: FlatTensors;
+  readonly adapter: FlatTensors | null;
+  /** What the optimiser changes: the adapter, or all weights. Includes the value head where there is one. */
+  readonly trained: FlatTensors;
+  readonly gradients: FlatTensors;
+  /** Its moments and step count are what a checkpoint needs besides `trained`. */
+  readonly optimizer: AdamW;
+  readonly #pack: PackOptions;
+  #retained: Retained | null = null;
+  #accumulated = false;
+
+  constructor(graphs: TrainingGraphs, options: TrainingModelOptions) {
+    const { config } = graphs;
+    const { weights, adapter = null, microbatchTokens = 8192, sharePrefixes = true } = options;
+    this.graphs = graphs;
+    this.weights = weights;
+    this.adapter = adapter;
+    this.trained = adapter ?? weights;
+    this.gradients = new FlatTensors(graphs.backend, this.trained.table);
+    this.optimizer = new AdamW(graphs.optimizer, this.trained, this.gradients);
+    const budget: PackBudget = {
+      tokens: microbatchTokens,
+      pairs: Math.floor(scoresInMemory / config.heads),
+    };
+    this.#pack = {
+      vocabularySize: config.vocabularySize,
+      contextLength: Math.min(options.contextLength ?? config.contextLength, config.contextLength),
+      budget,
+      costs: packCosts(graphs),
+      share: sharePrefixes,
+    };
+  }
+
+  /** Optimiser steps taken. */
+  get version(): number {
+    return this.optimizer.steps;
+  }
+
+  get hasValueHead(): boolean {
+    return this.trained.has(valueWeightName);
+  }
+
+  /** Elements that the optimiser changes. */
+  get parameterCount(): number {
+    return this.trained.table.count;
+  }
+
+  forward(batch: readonly TrainingSequence[], options: ForwardOptions = {}): ForwardResult {
+    this.#release();
+    this.#checkValues(options.values);
+    const packed = packBatch(batch, this.#pack);
+    const retain = options.retain === true && packed.positions <= this.#pack.budget.tokens;
+    const result = emptyResult(packed.scoredCount, options);
+    const kept: BodyActivations[] = [];
+    const { body } = this.graphs;
+    try {
+      for (const microbatch of packed.microbatches) {
+        if (retain) {
+          const activations = body.forward(this.weights, this.adapter, microbatch.packed);
+          kept.push(activations);
+          this.#runHead(microbatch, activations.hidden, options, result);
+        } else {
+          const hidden = body.hidden(this.weights, this.adapter, microbatch.packed);
+          this.#runHead(microbatch, hidden, options, result);
+          hidden.dispose();
+        }
+      }
+    } catch (error) {
+      for (const activations of kept) activations.dispose();
+      throw error;
+    }
+    if (retain) this.#retained = { batch, packed, activations: kept };
+    return result;
+  }
+
+  /** Adds ∂L/∂θ to the gradients. */
+  backward(batch: readonly TrainingSequence[], gradients: TokenGradients): void {
+    const retained = this.#retained && sameBatch(this.#retained.batch, batch) ? this.#retained : null;
+    if (!retained) this.#release();
+    this.#retained = null;
+    try {
+      const packed = retained?.packed ?? packBatch(batch, this.#pack);
+      this.#checkValues(gradients.values !== undefined);
+      checkTokenGradients(gradients, packed.scoredCount);
+      packed.microbatches.forEach((microbatch, i) => {
+        const activations =
+          retained?.activations[i] ?? this.graphs.body.forward(this.weights, this.adapter, microbatch.packed);
+        this.#differentiate(microbatch, activations, {
+          logprobs: gatherFromBatch(microbatch, gradients.logprobs),
+          ...(gradients.entropies && { entropies: gatherFromBatch(microbatch, gradients.entropies) }),
+          ...(gradients.values && { values: gatherFromBatch(microbatch, gradients.values) }),
+        });
+      });
+    } finally {
+      for (const activations of retained?.activations ?? []) activations.dispose();
+    }
+  }
+
+  /**
+   * Forward and backward with one microbatch's activations alive at a time, where the loss of a sequence does not
+   * depend on other sequences' log-probs. `lossGradient` sees one microbatch and answers in its order.
+   */
+  forwardBackward(
+    batch: readonly TrainingSequence[],
+    lossGradient: (view: MicrobatchView, result: ForwardResult) => TokenGradients,
+    options: Omit<ForwardOptions, "retain"> = {},
+  ): ForwardResult {
+    this.#release();
+    this.#checkValues(options.values);
+    const packed = packBatch(batch, this.#pack);
+    const all = emptyResult(packed.scoredCount, options);
+    for (const microbatch of packed.microbatches) {
+      const activations = this.graphs.body.forward(this.weights, this.adapter, microbatch.packed);
+      try {
+        const rows = this.#runHead(microbatch, activations.hidden, options, all);
+        const gradients = lossGradient(microbatch, {
+          logprobs: spread(microbatch, rows.logprobs),
+          ...(rows.entropies && { entropies: spread(microbatch, rows.entropies) }),
+          ...(rows.values && { values: spread(microbatch, rows.values) }),
+        });
+        checkTokenGradients(gradients, microbatch.places.length);
+        this.#checkValues(gradients.values !== undefined);
+        this.#differentiate(microbatch, activations, {
+          logprobs: collect(microbatch, gradients.logprobs),
+          ...(gradients.entropies && { entropies: collect(microbatch, gradients.entropies) }),
+          ...(gradients.values && { values: collect(microbatch, gradients.values) }),
+        });
+      } finally {
+        activations.dispose();
+      }
+    }
+    return all;
+  }
+
+  /**
+   * Weighted cross-entropy, L = −Σ weight·ℓ: supervised fine-tuning and pretraining. The logits are computed once,
+   * as ∂L/∂ℓ is known beforehand. `weights` is flat over the scored tokens; default 1 / their number, the mean.
+   */
+  trainOnTargets(batch: readonly TrainingSequence[], weights?: Float32Array): TargetsResult {
+    this.#release();
+    const packed = packBatch(batch, this.#pack);
+    const { scoredCount } = packed;
+    const slopes = weights?.map((w) => -w) ?? new Float32Array(scoredCount).fill(-1 / scoredCount);
+    checkTokenGradients({ logprobs: slopes }, scoredCount);
+    const logprobs = new Float32Array(scoredCount);
+    for (const microbatch of packed.microbatches) {
+      const activations = this.graphs.body.forward(this.weights, this.adapter, microbatch.packed);
+      try {
+        const hidden = this.#hiddenGradient(activations.hidden);
+        const result = this.graphs.head.forwardBackward(
+          this.#rows(microbatch, activations.hidden),
+          { logprobs: gatherFromBatch(microbatch, slopes) },
+          { hidden, weight: this.#headGradient() },
+        );
+        scatterToBatch(microbatch, result.logprobs, logprobs);
+        this.#differentiateBody(activations, hidden);
+      } finally {
+        activations.dispose();
+      }
+    }
+    const loss = logprobs.reduce((sum, logprob, i) => sum + logprob * slopes[i]!, 0);
+    return { loss, logprobs };
+  }
+
+  /** Clips, applies AdamW, clears the gradients. */
+  step(options: StepOptions): StepResult {
+    if (!this.#accumulated) {
+      throw new TrainingError({
+        code: "E_STEP_WITHOUT_GRADIENT",
+        message: "A step was asked for, but no gradient has been accumulated since the last one.",
+        hint: "call backward first; a batch without scored tokens adds nothing",
+      });
+    }
+    this.#release();
+    const { learningRate, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0, maxGradientNorm } = options;
+    const result = this.optimizer.step({
+      ...{ learningRate, betas, epsilon, weightDecay },
+      ...(maxGradientNorm === undefined ? {} : { maxGradientNorm }),
+    });
+    this.clearGradients();
+    return { ...result, version: this.version };
+  }
+
+  clearGradients(): void {
+    this.gradients.flat.fill(0);
+    this.#accumulated = false;
+  }
+
+  /** Frees what belongs to this policy alone: not the graphs, not the weights. */
+  dispose(): void {
+    this.#release();
+    this.optimizer.dispose();
+    this.gradients.dispose();
+  }
+
+  #rows({ packed }: Microbatch, hidden: OrtTensor): HeadRows {
+    return {
+      hidden,
+      weight: this.weights.tensor(headName(this.graphs.config)),
+      targets: packed.targets,
+      inverseTemperatures: packed.inverseTemperatures,
+    };
+  }
+
+  /** Log-probs and what else is asked for, [N] each; also written to their places of `result`. */
+  #runHead(
+    microbatch: Microbatch,
+    hidden: OrtTensor,
+    { entropy = false, values: wantValues = false }: ForwardOptions,
+    result: ForwardResult,
+  ): ForwardResult {
+    const { logprobs, entropies } = this.graphs.head.forward(this.#rows(microbatch, hidden), { entropy });
+    scatterToBatch(microbatch, logprobs, result.logprobs);
+    if (entropies) scatterToBatch(microbatch, entropies, result.entropies!);
+    const values = wantValues ? valueForward(this.trained, hidden) : null;
+    if (values) scatterToBatch(microbatch, values, result.values!);
+    return { logprobs, ...(entropies && { entropies }), ...(values && { values }) };
+  }
+
+  /** `gradients` per target, [N]. */
+  #differentiate(microbatch: Microbatch, activations: BodyActivations, gradients: TokenGradients): void {
+    const hidden = this.#hiddenGradient(activations.hidden);
+    const { logprobs, entropies, values } = gradients;
+    this.graphs.head.backward(
+      this.#rows(microbatch, activations.hidden),
+      { logprobs, ...(entropies && { entropies }) },
+      { hidden, weight: this.#headGradient() },
+    );
+    if (values) valueBackward(this.trained, activations.hidden, values, this.gradients, hidden);
+    this.#differentiateBody(activations, hidden);
+  }
+
+  #differentiateBody(activations: BodyActivations, hiddenGradient: Float32Array): void {
+    this.graphs.body.backward(this.weights, this.adapter, activations, hiddenGradient, this.gradients);
+    activations.dispose();
+    this.#accumulated = true;
+  }
+
+  #hiddenGradient(hidden: OrtTensor): Float32Array {
+    return new Float32Array(hidden.dimensions[0]! * hidden.dimensions[1]!);
+  }
+
+  #headGradient(): OrtTensor | null {
+    return this.adapter ? null : this.gradients.tensor(headName(this.graphs.config));
+  }
+
+  #checkValues(wanted: boolean | undefined): void {
+    if (!wanted || this.hasValueHead) return;
+    throw new TrainingError({
+      code: "E_NO_VALUE_HEAD",
+      message: "Values were asked for, but this policy has no value head.",
+      hint: "open the policy with valueHead: true",
+    });
+  }
+
+  #release(): void {
+    for (const activations of this.#retained?.activations ?? []) activations.dispose();
+    this.#retained = null;
+    this.graphs.head.release();
+  }
+}
+
+function emptyResult(count: number, { entropy, values }: ForwardOptions): ForwardResult {
+  return {
+    logprobs: new Float32Array(count),
+    ...(entropy && { entropies: new Float32Array(count) }),
+    ...(values && { values: new Float32Array(count) }),
+  };
+}
+
+/** The same tokens in the same order; the objects may be copies, as when they come from another thread. */
+function sameBatch(a: readonly TrainingSequence[], b: readonly TrainingSequence[]): boolean {
+  if (a === b) return true;
+  const same = (x: Int32Array | Uint8Array, y: Int32Array | Uint8Array) =>
+    x.length === y.length && x.every((value, i) => value === y[i]);
+  return (
+    a.length === b.length &&
+    a.every(
+      (x, i) =>
+        same(x.tokens, b[i]!.tokens) &&
+        same(x.mask, b[i]!.mask) &&
+        (x.temperature ?? 1) === (b[i]!.temperature ?? 1),
+    )
+  );
+}
+
+/** An elementwise pass over attention scores costs about as much as this many operations of a matrix product. */
+const operationsPerScore = 200;
+
+/** Operations of one layer per token, and per pair of positions. */
+function packCosts({ config }: TrainingGraphs): PackCosts {
+  const linear = layerLinears(config).reduce((sum, [, out, input]) => sum + out * input, 0);
+  return { token: 2 * linear, pair: config.heads * (4 * config.headSize + operationsPerScore) };
+}
