@@ -3,28 +3,34 @@
  * neither fight for cores nor hoard memory of their own.
  *
  * ONNX Runtime keeps one OrtEnv for a process: whoever creates it first (also onnxruntime-node, also another thread)
- * decides its pool. It is counted: each backend, session and tensor holds one reference, the last one frees it.
+ * decides its pool. Within a thread this module knows that pool, and gives a backend that wants another one pools per
+ * session instead. Backends in different threads of one process must ask for equal thread counts; nothing in the
+ * C API tells a thread what another asked for.
+ *
+ * References are counted: each backend, session and tensor holds one, and the last one frees the environment.
  */
 
+import { OrtStatusError } from "./errors.ts";
 import type { OrtFunctions, Pointer } from "./function-table.ts";
 import type { OrtLibrary } from "./library.ts";
 import { check, take } from "./status.ts";
 
-export interface EnvironmentSettings {
+export interface PoolSettings {
   /** Kernel threads, the calling thread included. */
   readonly threads: number;
   /** Whether idle kernel threads wait in a loop: quicker starts, but they burn the cores that JavaScript needs. */
   readonly spinning: boolean;
-  /** One arena for all sessions instead of one each. */
-  readonly sharedArena: boolean;
 }
 
 /** ORT_LOGGING_LEVEL_FATAL: a failed kernel's text is in its status already. */
 const logLevel = 4;
-/** OrtDeviceAllocator/OrtArenaAllocator and OrtMemTypeDefault of the header. */
+/** OrtDeviceAllocator, OrtArenaAllocator and OrtMemTypeDefault of the header. */
 const deviceAllocator = 0;
 const arenaAllocator = 1;
 const defaultMemoryType = 0;
+
+/** This thread's environments, one for a library. */
+const opened = new Map<OrtLibrary, OrtEnvironment>();
 
 export class OrtEnvironment {
   readonly functions: OrtFunctions;
@@ -33,25 +39,46 @@ export class OrtEnvironment {
   readonly memoryInfo: Pointer;
   /** The runtime's malloc, for names that it returns. Owned by the runtime. */
   readonly allocator: Pointer;
-  readonly settings: EnvironmentSettings;
-  #references = 1;
+  readonly #library: OrtLibrary;
+  readonly #pool: PoolSettings;
+  #hasArena = false;
+  #references = 0;
 
-  private constructor(library: OrtLibrary, settings: EnvironmentSettings) {
+  private constructor(library: OrtLibrary, pool: PoolSettings) {
     const { functions } = library;
+    this.#library = library;
+    this.#pool = pool;
     this.functions = functions;
-    this.settings = settings;
-    this.handle = createEnvironment(functions, settings);
+    this.handle = createEnvironment(functions, pool);
     this.memoryInfo = take(functions, "describe CPU memory", (out) =>
       functions.CreateCpuMemoryInfo(deviceAllocator, defaultMemoryType, out),
     );
     this.allocator = take(functions, "get its allocator", (out) =>
       functions.GetAllocatorWithDefaultOptions(out),
     );
-    if (settings.sharedArena) registerArena(functions, this.handle);
   }
 
-  static create(library: OrtLibrary, settings: EnvironmentSettings): OrtEnvironment {
-    return new OrtEnvironment(library, settings);
+  /** Returns this thread's environment, and makes it with `pool` if there is none. The caller holds a reference. */
+  static open(library: OrtLibrary, pool: PoolSettings): OrtEnvironment {
+    let environment = opened.get(library);
+    if (!environment) {
+      environment = new OrtEnvironment(library, pool);
+      opened.set(library, environment);
+    }
+    environment.retain();
+    return environment;
+  }
+
+  /** Whether the shared pool is what these settings ask for. */
+  hasPool({ threads, spinning }: PoolSettings): boolean {
+    return this.#pool.threads === threads && this.#pool.spinning === spinning;
+  }
+
+  /** Makes the shared arena, once. */
+  shareArena(): void {
+    if (this.#hasArena) return;
+    registerArena(this.functions, this.handle);
+    this.#hasArena = true;
   }
 
   retain(): void {
@@ -60,12 +87,13 @@ export class OrtEnvironment {
 
   release(): void {
     if (--this.#references > 0) return;
+    opened.delete(this.#library);
     this.functions.ReleaseMemoryInfo(this.memoryInfo);
     this.functions.ReleaseEnv(this.handle);
   }
 }
 
-function createEnvironment(functions: OrtFunctions, { threads, spinning }: EnvironmentSettings): Pointer {
+function createEnvironment(functions: OrtFunctions, { threads, spinning }: PoolSettings): Pointer {
   const options = take(functions, "create threading options", (out) => functions.CreateThreadingOptions(out));
   try {
     check(functions, functions.SetGlobalIntraOpNumThreads(options, threads), `use ${threads} threads`);
@@ -85,13 +113,15 @@ function registerArena(functions: OrtFunctions, environment: Pointer): void {
     functions.CreateCpuMemoryInfo(arenaAllocator, defaultMemoryType, out),
   );
   try {
-    const none = new BigUint64Array(1);
     const configuration = take(functions, "configure the arena", (out) =>
-      functions.CreateArenaCfgV2(none, none, 0, out),
+      functions.CreateArenaCfgV2(new BigUint64Array(1), new BigUint64Array(1), 0, out),
     );
     try {
       const status = functions.CreateAndRegisterAllocator(environment, info, configuration);
       check(functions, status, "share one arena");
+    } catch (error) {
+      // Another thread of this process was first; its arena serves as well.
+      if (!(error instanceof OrtStatusError && /already been registered/.test(error.message))) throw error;
     } finally {
       functions.ReleaseArenaCfg(configuration);
     }

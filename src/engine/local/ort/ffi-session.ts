@@ -3,9 +3,9 @@
  * handles are kept by the tensors.
  */
 
-import type { OrtSession, OrtTensor, SessionOptions } from "./backend.ts";
+import type { OrtSession, OrtTensor } from "./backend.ts";
 import { elementTypeName } from "./element-type.ts";
-import type { OrtEnvironment } from "./environment.ts";
+import type { OrtEnvironment, PoolSettings } from "./environment.ts";
 import { sessionArity, sessionDisposed, statusError, tensorForeign } from "./errors.ts";
 import { FfiTensor } from "./ffi-tensor.ts";
 import type { OrtFunctions, Pointer } from "./function-table.ts";
@@ -18,7 +18,10 @@ export type GraphOptimization = keyof typeof optimizationLevels;
 
 export interface FfiSessionSettings {
   readonly graphOptimization: GraphOptimization;
-  readonly options: SessionOptions;
+  readonly sharedArena: boolean;
+  /** Threads of this session alone; null: the environment's. */
+  readonly ownPool: PoolSettings | null;
+  readonly shrinkArena: boolean;
 }
 
 /** Frees the handles of a forgotten session. */
@@ -58,7 +61,7 @@ export class FfiSession implements OrtSession {
     const { functions } = environment;
     const session = createSession(environment, model, settings);
     environment.retain();
-    const runOptions = settings.options.shrinkArena ? shrinkingRunOptions(functions) : null;
+    const runOptions = settings.shrinkArena ? shrinkingRunOptions(functions) : null;
     this.#environment = environment;
     this.#lifetime = { environment, session, runOptions, alive: true };
     forgotten.register(this, this.#lifetime, this);
@@ -143,23 +146,25 @@ export class FfiSession implements OrtSession {
 function createSession(
   environment: OrtEnvironment,
   model: Uint8Array,
-  { graphOptimization, options }: FfiSessionSettings,
+  { graphOptimization, sharedArena, ownPool }: FfiSessionSettings,
 ): Pointer {
   const { functions } = environment;
   const handle = take(functions, "create session options", (out) => functions.CreateSessionOptions(out));
   const set = (status: Pointer | null) => check(functions, status, "take a session option");
   try {
-    const threads = options.threads ?? environment.settings.threads;
-    if (threads === environment.settings.threads) {
+    if (ownPool === null) {
       set(functions.DisablePerSessionThreads(handle));
     } else {
-      set(functions.SetIntraOpNumThreads(handle, threads));
-      const spinning = environment.settings.spinning ? "1" : "0";
-      set(functions.AddSessionConfigEntry(handle, "session.intra_op.allow_spinning", spinning));
+      set(functions.SetIntraOpNumThreads(handle, ownPool.threads));
+      set(
+        functions.AddSessionConfigEntry(
+          handle,
+          "session.intra_op.allow_spinning",
+          ownPool.spinning ? "1" : "0",
+        ),
+      );
     }
-    if (environment.settings.sharedArena) {
-      set(functions.AddSessionConfigEntry(handle, "session.use_env_allocators", "1"));
-    }
+    if (sharedArena) set(functions.AddSessionConfigEntry(handle, "session.use_env_allocators", "1"));
     // One block for a whole run, sized by the first shapes seen, keeps dead activations alive.
     set(functions.DisableMemPattern(handle));
     set(functions.SetSessionGraphOptimizationLevel(handle, optimizationLevels[graphOptimization]));
