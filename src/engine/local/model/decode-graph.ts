@@ -12,9 +12,10 @@
  *
  * Batch invariance. A row's result must not depend on the other rows, or a seed would not name its tokens. The CPU
  * matrix kernel sums K in blocks whose width depends on the columns given to each thread, and uses another kernel
- * for one row. Measured (onnxruntime 1.30, AVX-512; 1, 2 and 4 threads, 19 shapes, 1 to 600 rows): bit-identical
- * for ≥ 2 rows except where K > 128 and a thread gets ≤ 64 columns. So callers give at least two rows, and
- * {@link linear} sums such narrow products in fixed blocks of K.
+ * for one row. Measured (onnxruntime 1.30, AVX-512; 1 to 12 threads, 1 to 600 rows): bit-identical for ≥ 2 rows
+ * except where K > 128 and some thread gets ≤ 64 columns. Prompt attention works on blocks of an even
+ * number of query rows, and a last block of one row takes the other kernel as well. So callers give at least two
+ * rows, and prompts in even numbers of tokens; {@link linear} sums narrow products in fixed blocks of K.
  */
 
 import { float, GraphBuilder, type Value } from "../graph/graph-builder.ts";
@@ -70,7 +71,9 @@ export const bodyInputs = [
 ] as const;
 
 const kernelBlock = 128;
-const narrowColumns = 64;
+/** Threads share columns in units of 16; one that gets at most 4 units sums wider blocks of K. */
+const columnUnit = 16;
+const narrowUnits = 4;
 /** Beyond this many columns the intermediate of the blocked sum would cost more than exactness is worth. */
 const widestBlockedSum = 1024;
 
@@ -83,7 +86,8 @@ function linear(
   bias: Value | null,
   [output, input]: readonly [output: number, input: number],
 ): Value {
-  const narrow = input > kernelBlock && output <= Math.min(narrowColumns * threads, widestBlockedSum);
+  const fewestUnits = Math.floor(Math.ceil(output / columnUnit) / threads);
+  const narrow = input > kernelBlock && fewestUnits <= narrowUnits && output <= widestBlockedSum;
   if (!narrow || threads === 1)
     return g.op("Gemm", bias ? [x, weight, bias] : [x, weight], { attributes: { transB: 1 } });
   const width = largestDivisor(input, kernelBlock);

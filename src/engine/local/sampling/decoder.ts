@@ -160,8 +160,7 @@ export class Decoder {
    */
   prefill(firstRow: number, prompts: readonly Int32Array[], wanted: readonly number[]): void {
     const rows = prompts.length;
-    // At least two tokens a row and two selected rows: one row alone would take another kernel (decode-graph.ts).
-    const width = prompts.reduce((longest, prompt) => Math.max(longest, prompt.length), 2);
+    const width = even(prompts.reduce((longest, prompt) => Math.max(longest, prompt.length), 2));
     const tokens = new Int32Array(rows * width);
     const lasts = new Int32Array(rows);
     for (const [row, prompt] of prompts.entries()) {
@@ -173,18 +172,20 @@ export class Decoder {
   }
 
   /**
-   * Runs `tokens` (at least two) at positions `start`… of one row, whose earlier positions are filled. Hidden rows 0
-   * to `wanted` are all that of the last token.
+   * Runs `tokens` at positions `start`… of one row, whose earlier positions are filled. Hidden rows 0 to `wanted`
+   * are all that of the last token.
    */
   append(row: number, tokens: Int32Array, start: number, wanted: number): void {
-    const width = tokens.length;
-    const total = start + width;
+    // A padded token's keys and values are overwritten before anything attends to them.
+    const width = even(tokens.length);
+    const padded = new Int32Array(width);
+    padded.set(tokens);
     const parts = {
-      tokens,
-      lasts: Int32Array.of(total - 1),
-      selected: atLeastTwo(Array.from({ length: wanted }, () => width - 1)),
+      tokens: padded,
+      lasts: Int32Array.of(start + width - 1),
+      selected: atLeastTwo(Array.from({ length: wanted }, () => tokens.length - 1)),
     };
-    this.#runOnce(row, 1, width, start, total, parts);
+    this.#runOnce(row, 1, width, start, start + width, parts);
   }
 
   #runOnce(
@@ -335,6 +336,9 @@ export class Decoder {
     this.#tableTensors = [];
   }
 }
+
+/** The next even number: prefill runs have even widths (see decode-graph.ts on batch invariance). */
+export const even = (length: number): number => length + (length % 2);
 
 function atLeastTwo(positions: readonly number[]): Int32Array {
   return Int32Array.from(positions.length === 1 ? [positions[0]!, positions[0]!] : positions);

@@ -13,7 +13,7 @@ import type { SampleRequest } from "../../policy.ts";
 import { samplingBlock } from "../model/decode-graph.ts";
 import type { FlatTensors } from "../model/weights.ts";
 import { TokenChooser } from "./choose-token.ts";
-import { Decoder, type DecodeSessions } from "./decoder.ts";
+import { Decoder, type DecodeSessions, even } from "./decoder.ts";
 import { SampleAbortedError, SampleRunError, SamplerBusyError } from "./errors.ts";
 import { checkRequest } from "./request.ts";
 import { type PrefixMatch, RowTable, sharedPrefix, shortestReuse } from "./rows.ts";
@@ -294,7 +294,7 @@ export class Sampler {
   #pieceLength(length: number): number {
     const capacity = Math.max(this.#decoder.cache.capacity, length);
     const bound = Math.floor(attentionElements / (this.#heads * capacity));
-    return Math.max(16, Math.min(this.#prefillTokens, bound));
+    return even(Math.max(16, Math.min(this.#prefillTokens, bound)));
   }
 
   #takeFromQueue(units: readonly Unit[]): Sequence[] {
@@ -312,7 +312,7 @@ export class Sampler {
       byTemperature(unit.members).map((group) => ({ group, index })),
     );
     const done = this.#attempt(sequences, `prefill of ${units.length} prompts`, () => {
-      this.#rows.reserve(units.reduce((longest, { prompt }) => Math.max(longest, prompt.length + 1), 2));
+      this.#rows.reserve(even(units.reduce((longest, { prompt }) => Math.max(longest, prompt.length), 2)));
       const firstRow = this.#rows.makeRoom(sequences.length);
       this.#decoder.prefill(
         firstRow,
@@ -373,7 +373,7 @@ export class Sampler {
     this.#stagedRanLast = false;
   }
 
-  /** The next piece of the staged prompt; the last one has at least two tokens. */
+  /** The next piece of the staged prompt. */
   #runStaged(): void {
     const unit = this.#staged!;
     const { prompt, members } = unit;
@@ -381,7 +381,7 @@ export class Sampler {
     const begin = this.#rows.stagedLength;
     const piece = this.#pieceLength(prompt.length);
     const left = prompt.length - begin;
-    const count = left <= piece ? left : Math.min(piece, left - 2);
+    const count = Math.min(left, piece);
     this.#stagedRanLast = true;
     const last = begin + count === prompt.length;
     const done = this.#attempt(members, "prefill of a long prompt", () => {
@@ -446,7 +446,7 @@ export class Sampler {
       if (!plain) full = true;
     }
     const hiddenCount = hiddenRows ? hiddenRows[count - 1]! + 1 : count;
-    let ended: Sequence[] | null = null;
+    let ended = 0;
     let failures: Map<Sequence, unknown> | null = null;
     let next = 0;
     for (const chunk of decoder.headChunks(hiddenCount)) {
@@ -458,19 +458,25 @@ export class Sampler {
         const sequence = sequences[next]!;
         try {
           this.#chooseOne(sequence, hidden - chunk.first, full);
-          if (sequence.stopReason) (ended ??= []).push(sequence);
+          if (sequence.stopReason) ended++;
         } catch (error) {
           failures ??= new Map();
           failures.set(sequence, error);
         }
       }
     }
-    if (!ended && !failures) return;
+    if (ended > 0 || failures) this.#letGo(sequences, failures);
+  }
+
+  /** Those that ended or failed leave their rows; then they answer. */
+  #letGo(sequences: readonly Sequence[], failures: ReadonlyMap<Sequence, unknown> | null): void {
     const { active } = this.#rows;
+    const leaving = sequences.filter((sequence) => sequence.stopReason || failures?.has(sequence));
     for (let row = active.length - 1; row >= 0; row--)
       if (active[row]!.stopReason || failures?.has(active[row]!)) this.#rows.release(row);
-    if (failures) for (const [sequence, error] of failures) this.#fail(sequence, error);
-    if (ended) for (const sequence of ended) this.#finish(sequence);
+    for (const sequence of leaving)
+      if (failures?.has(sequence)) this.#fail(sequence, failures.get(sequence));
+      else this.#finish(sequence);
   }
 
   #chooseOne(sequence: Sequence, row: number, full: boolean): void {
@@ -493,10 +499,8 @@ export class Sampler {
   }
 }
 
-/** Where a prompt's own run begins: it keeps at least two tokens, because one alone would take another kernel. */
-function startOf({ match, prompt }: Unit): number {
-  return match ? Math.min(match.length, prompt.length - 2) : 0;
-}
+/** Where a prompt's own run begins: its last token is always run, because its hidden state is needed. */
+const startOf = ({ match, prompt }: Unit): number => Math.min(match?.length ?? 0, prompt.length - 1);
 
 /** Sequences that can draw from one row of a distribution: those of equal temperature. */
 function byTemperature(sequences: readonly Sequence[]): Sequence[][] {
