@@ -124,34 +124,31 @@ export function add(tape: Tape, a: Variable, b: Variable, name?: string): Variab
 
 /**
  * silu(gate) · up, with silu(z) = z·σ(z) and silu'(z) = σ(z)·(1 + z − silu(z)) (Shazeer, 2020: SwiGLU).
- * One operation, because the backward pass shares σ between the two gradients.
+ * One operation over its parts, because the backward pass shares σ and silu between the two gradients.
  */
 export function swiglu(tape: Tape, gate: Variable, up: Variable, name?: string): Variable {
-  const [sigmoid] = tape.record({
-    inputs: [gate],
-    outputs: [{ dimensions: gate.dimensions }],
-    emit: (graph, inputs) => [graph.op("Sigmoid", inputs)],
-  });
+  const part = (emit: (graph: GraphBuilder, z: Value) => Value): Variable =>
+    tape.record({
+      inputs: [gate],
+      outputs: [{ dimensions: gate.dimensions }],
+      emit: (graph, [z]) => [emit(graph, z!)],
+    })[0]!;
+  const sigmoid = part((graph, z) => graph.op("Sigmoid", [z]));
+  const silu = part((graph, z) =>
+    graph.op("QuickGelu", [z], { domain: microsoft, attributes: { alpha: float(1) } }),
+  );
   return tape.record({
-    inputs: [gate, up],
+    inputs: [silu, up, gate],
     outputs: [{ ...(name === undefined ? {} : { name }), dimensions: gate.dimensions }],
-    emit: (graph, [z, u]) => [
-      graph.op("Mul", [
-        graph.op("QuickGelu", [z!], { domain: microsoft, attributes: { alpha: float(1) } }),
-        u!,
-      ]),
-    ],
+    emit: (graph, [activated, u]) => [graph.op("Mul", [activated!, u!])],
     vjp: ({ graph, read, contribute }, gradient) => {
-      const z = read(gate);
-      const s = read(sigmoid!);
-      const silu = graph.op("Mul", [z, s]);
       contribute(gate, (sum) => {
-        const onePlus = graph.op("Add", [graph.op("Sub", [z, silu]), graph.scalar(1)]);
-        const slope = graph.op("Mul", [onePlus, s]);
+        const onePlus = graph.op("Add", [graph.op("Sub", [read(gate), read(silu)]), graph.scalar(1)]);
+        const slope = graph.op("Mul", [onePlus, read(sigmoid)]);
         const through = graph.op("Mul", [gradient, read(up)]);
         return addTo(graph, sum, graph.op("Mul", [through, slope]));
       });
-      contribute(up, (sum) => addTo(graph, sum, graph.op("Mul", [gradient, silu])));
+      contribute(up, (sum) => addTo(graph, sum, graph.op("Mul", [gradient, read(silu)])));
     },
   })[0]!;
 }
