@@ -44,12 +44,18 @@ const hints: Readonly<Record<string, string>> = {
   RUNTIME_EXCEPTION: "if the text speaks of memory, lower the tokens of a microbatch or the sampling slots.",
 };
 
-export function statusError(operation: string, status: number, text: string, detail = ""): OrtStatusError {
-  const name = statusName(status);
-  const hint = hints[name];
+/** `status` is absent where a binding reports only text. */
+export function statusError(
+  operation: string,
+  status: number | undefined,
+  text: string,
+  detail = "",
+): OrtStatusError {
+  const name = status === undefined ? undefined : statusName(status);
+  const hint = name === undefined ? undefined : hints[name];
   return new OrtStatusError({
     code: "E_ORT_STATUS",
-    message: `ONNX Runtime refused to ${operation} (${name}): ${text}${detail}`,
+    message: `ONNX Runtime refused to ${operation}${name ? ` (${name})` : ""}: ${text.trim()}${detail}`,
     ...(hint === undefined ? {} : { hint }),
     facts: { operation, status, statusName: name, text },
   });

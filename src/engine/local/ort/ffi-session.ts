@@ -9,12 +9,9 @@ import type { OrtEnvironment, PoolSettings } from "./environment.ts";
 import { sessionArity, sessionDisposed, statusError, tensorForeign } from "./errors.ts";
 import { FfiTensor } from "./ffi-tensor.ts";
 import type { OrtFunctions, Pointer } from "./function-table.ts";
+import { type GraphOptimization, optimizationLevels } from "./graph-optimization.ts";
 import { nameTable, readInterface, type SessionInterface } from "./session-interface.ts";
 import { check, take, takeStatus } from "./status.ts";
-
-/** GraphOptimizationLevel of the header. */
-const optimizationLevels = { disabled: 0, basic: 1, extended: 2, all: 99 } as const;
-export type GraphOptimization = keyof typeof optimizationLevels;
 
 export interface FfiSessionSettings {
   readonly graphOptimization: GraphOptimization;

@@ -7,9 +7,10 @@ import koffi from "koffi";
 import type { OrtTensor, TensorArray } from "./backend.ts";
 import { type ElementType, elementTypes, requireElementType } from "./element-type.ts";
 import type { OrtEnvironment } from "./environment.ts";
-import { tensorDetached, tensorDisposed, tensorShape, tensorType } from "./errors.ts";
+import { tensorDetached, tensorDisposed, tensorType } from "./errors.ts";
 import type { Pointer } from "./function-table.ts";
 import { check, take, takeNumber } from "./status.ts";
+import { elementCount, highestRank, requireFixedLength } from "./tensor-checks.ts";
 
 /** What the collector needs to free a forgotten tensor; it must not refer to the tensor. */
 interface Lifetime {
@@ -31,7 +32,7 @@ const forgotten = new FinalizationRegistry<Lifetime>(end);
 /** Keeps a tensor for as long as somebody holds a view of the memory that the runtime owns. */
 const owners = new WeakMap<ArrayBuffer, FfiTensor>();
 
-const shapeScratch = new BigInt64Array(16);
+const shapeScratch = new BigInt64Array(highestRank);
 
 export class FfiTensor implements OrtTensor {
   readonly dimensions: readonly number[];
@@ -136,24 +137,4 @@ export class FfiTensor implements OrtTensor {
     owners.set(buffer, this);
     return new construct(buffer, 0, this.#length);
   }
-}
-
-function elementCount(dimensions: readonly number[], length: number): number {
-  if (dimensions.length > shapeScratch.length) {
-    throw tensorShape(dimensions, length, `at most ${shapeScratch.length} dimensions are supported`);
-  }
-  let product = 1;
-  for (const dimension of dimensions) {
-    if (!Number.isSafeInteger(dimension) || dimension < 0) {
-      throw tensorShape(dimensions, length, `${dimension} is no dimension`);
-    }
-    product *= dimension;
-  }
-  if (product !== length) throw tensorShape(dimensions, length, `the product is ${product}`);
-  return product;
-}
-
-function requireFixedLength(data: TensorArray): void {
-  const buffer = data.buffer as ArrayBufferLike & { resizable?: boolean; growable?: boolean };
-  if (buffer.resizable || buffer.growable) throw tensorType("a resizable buffer");
 }

@@ -3,8 +3,9 @@
 import type { OrtBackend, OrtSession, OrtTensor, SessionOptions, TensorArray } from "./backend.ts";
 import { OrtEnvironment, type PoolSettings } from "./environment.ts";
 import { backendDisposed, OrtStatusError } from "./errors.ts";
-import { FfiSession, type GraphOptimization } from "./ffi-session.ts";
+import { FfiSession } from "./ffi-session.ts";
 import { FfiTensor } from "./ffi-tensor.ts";
+import type { GraphOptimization } from "./graph-optimization.ts";
 import { loadLibrary } from "./library.ts";
 import { probe, probeModel } from "./probe.ts";
 

@@ -1,20 +1,13 @@
 /**
- * @file Finds, loads and pins the ONNX Runtime shared library, and shakes hands with it before anything trusts the
- * function table. The library of the onnxruntime-node package is used unless TROUPE_ORT_LIBRARY names another.
+ * @file Loads and pins the ONNX Runtime shared library, and shakes hands with it before anything trusts the function
+ * table.
  */
 
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import koffi, { type LibraryHandle } from "koffi";
 import { OrtLibraryError } from "./errors.ts";
 import { bindFunctions, type OrtFunctions, type Pointer } from "./function-table.ts";
-
-/** The environment variable that names another build of the library, for example one with a GPU provider. */
-export const libraryVariable = "TROUPE_ORT_LIBRARY";
-
-/** The oldest API that the graphs need: opset 21 with IR version 10, and GroupQueryAttention over shared buffers. */
-const apiVersion = 20;
+import { apiVersion, libraryPath, missing } from "./library-location.ts";
 
 /** The most that koffi allows; mapped lazily. MLAS needs about 96 KiB, a cold GPU pipeline about 1 MiB. */
 const stackBytes = 16 * 1024 * 1024;
@@ -24,39 +17,6 @@ export interface OrtLibrary {
   readonly path: string;
   readonly version: string;
   readonly functions: OrtFunctions;
-}
-
-/** File names as the onnxruntime-node package ships them. */
-const fileNames: Partial<Record<NodeJS.Platform, string>> = {
-  linux: "libonnxruntime.so.1",
-  darwin: "libonnxruntime.1.dylib",
-  win32: "onnxruntime.dll",
-};
-
-export function libraryPath(environment: NodeJS.ProcessEnv = process.env): string {
-  const chosen = environment[libraryVariable];
-  if (chosen) return chosen;
-  const { platform, arch } = process;
-  const fileName = fileNames[platform];
-  if (!fileName) throw missing(`onnxruntime-node ships no library for ${platform}-${arch}`, "");
-  const require = createRequire(import.meta.url);
-  let root: string;
-  try {
-    root = dirname(require.resolve("onnxruntime-node/package.json"));
-  } catch (cause) {
-    throw missing("the package onnxruntime-node is not installed", "", cause);
-  }
-  return join(root, "bin", "napi-v6", platform, arch, fileName);
-}
-
-function missing(reason: string, path: string, cause?: unknown): OrtLibraryError {
-  return new OrtLibraryError({
-    code: "E_ORT_LIBRARY",
-    message: `ONNX Runtime could not be loaded: ${reason}.`,
-    hint: `reinstall onnxruntime-node, or name a library of version 1.${apiVersion} or newer in ${libraryVariable}.`,
-    facts: { path },
-    ...(cause === undefined ? {} : { cause }),
-  });
 }
 
 /**

@@ -2,8 +2,10 @@
 
 import { availableParallelism } from "node:os";
 import type { OrtBackend } from "./backend.ts";
-import { FfiBackend } from "./ffi.ts";
-import type { GraphOptimization } from "./ffi-session.ts";
+import { OrtUsageError } from "./errors.ts";
+import type { GraphOptimization } from "./graph-optimization.ts";
+import { libraryVariable } from "./library-location.ts";
+import type { StockSettings } from "./stock.ts";
 
 export interface BackendOptions {
   /** Which binding. Default: "ffi", and "stock" with a warning where that cannot load. Naming one forbids the other. */
@@ -20,12 +22,50 @@ export interface BackendOptions {
   readonly libraryPath?: string;
 }
 
+/** One warning a thread: each further backend of it would fall back for the same reason. */
+let warned = false;
+
 export async function openBackend(options: BackendOptions = {}): Promise<OrtBackend> {
-  return new FfiBackend({
-    threads: options.threads ?? availableParallelism(),
+  const settings = {
+    threads: requireThreads(options.threads ?? availableParallelism()),
     spinning: options.spinning ?? true,
     sharedArena: options.sharedArena ?? true,
     graphOptimization: options.graphOptimization ?? "disabled",
-    ...(options.libraryPath === undefined ? {} : { libraryPath: options.libraryPath }),
+  } as const;
+  if (options.backend === "stock") return openStock(settings);
+  try {
+    // Imported here, so that a missing koffi binary is a reason to fall back and not a crash at start-up.
+    const { FfiBackend } = await import("./ffi.ts");
+    const { libraryPath } = options;
+    return new FfiBackend(libraryPath === undefined ? settings : { ...settings, libraryPath });
+  } catch (reason) {
+    if (options.backend === "ffi" || options.libraryPath !== undefined || process.env[libraryVariable])
+      throw reason;
+    const backend = await openStock(settings);
+    if (!warned) warn(reason);
+    warned = true;
+    return backend;
+  }
+}
+
+async function openStock(settings: StockSettings): Promise<OrtBackend> {
+  const { StockBackend } = await import("./stock.ts");
+  return new StockBackend(settings);
+}
+
+function warn(reason: unknown): void {
+  process.emitWarning(
+    `ONNX Runtime is used through onnxruntime-node, which copies every output: ${(reason as Error).message}`,
+    { code: "TROUPE_ORT_FALLBACK" },
+  );
+}
+
+function requireThreads(threads: number): number {
+  if (Number.isInteger(threads) && threads >= 1) return threads;
+  throw new OrtUsageError({
+    code: "E_ORT_THREADS",
+    message: `A backend needs at least one kernel thread; got ${threads}.`,
+    hint: "leave `threads` out to use every processor.",
+    facts: { threads },
   });
 }
