@@ -37,11 +37,12 @@ export function key(...parts: readonly KeyPart[]): Key {
 }
 
 const toUnit = 1 / 0x1_0000_0000;
+const block = new Uint32Array(4);
 
 /** The `index`-th draw of a key: uniform in [0, 1) with 53 bits. Stateless. */
 export function uniformAt(at: Key, index: number): number {
-  const out = philox(index >>> 0, Math.floor(index / 0x1_0000_0000), 0, 0, at[0], at[1]);
-  return (out[0]! + (out[1]! >>> 11) * 2 ** -21) * toUnit;
+  philox(index >>> 0, Math.floor(index / 0x1_0000_0000), 0, 0, at[0], at[1], block);
+  return (block[0]! + (block[1]! >>> 11) * 2 ** -21) * toUnit;
 }
 
 /** Sequential draws from one key. Two streams of the same key give the same numbers. */

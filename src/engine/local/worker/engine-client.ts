@@ -45,7 +45,10 @@ export class EngineClient {
     return this.#failure !== undefined;
   }
 
-  call<M extends EngineMethod>(method: M, ...parameters: Parameters<EngineCalls[M]>): Promise<ReturnType<EngineCalls[M]>> {
+  call<M extends EngineMethod>(
+    method: M,
+    ...parameters: Parameters<EngineCalls[M]>
+  ): Promise<ReturnType<EngineCalls[M]>> {
     return this.#start(method, parameters, undefined, undefined);
   }
 

@@ -9,8 +9,17 @@ export class EngineError extends TroupeError {}
 export function toTransferable(error: unknown): TransferableError {
   if (TroupeError.is(error)) {
     const suffix = error.hint === undefined ? "" : `\n  Try: ${error.hint}`;
-    const message = error.message.endsWith(suffix) ? error.message.slice(0, error.message.length - suffix.length) : error.message;
-    return { name: error.name, code: error.code, message, hint: error.hint, facts: cloneable(error.facts), stack: error.stack };
+    const message = error.message.endsWith(suffix)
+      ? error.message.slice(0, error.message.length - suffix.length)
+      : error.message;
+    return {
+      name: error.name,
+      code: error.code,
+      message,
+      hint: error.hint,
+      facts: cloneable(error.facts),
+      stack: error.stack,
+    };
   }
   const original = error instanceof Error ? error : new Error(String(error));
   return {
@@ -23,7 +32,14 @@ export function toTransferable(error: unknown): TransferableError {
   };
 }
 
-export function fromTransferable({ name, code, message, hint, facts, stack }: TransferableError): EngineError {
+export function fromTransferable({
+  name,
+  code,
+  message,
+  hint,
+  facts,
+  stack,
+}: TransferableError): EngineError {
   const error = new EngineError({ code, message, facts, ...(hint === undefined ? {} : { hint }) });
   error.name = name;
   if (stack !== undefined) error.stack = `${stack}\n    on the engine's thread`;
@@ -33,7 +49,10 @@ export function fromTransferable({ name, code, message, hint, facts, stack }: Tr
 /** Facts are for programs; what cannot be cloned is told as text rather than lost. */
 function cloneable(facts: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(facts).map(([name, value]) => [name, typeof value === "object" || typeof value === "function" ? describe(value) : value]),
+    Object.entries(facts).map(([name, value]) => [
+      name,
+      typeof value === "object" || typeof value === "function" ? describe(value) : value,
+    ]),
   );
 }
 

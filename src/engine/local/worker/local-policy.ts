@@ -63,7 +63,8 @@ export class LocalPolicy implements TrainablePolicy {
   }
 
   sample({ signal, onToken, ...request }: SampleRequest): Promise<SampleResult> {
-    const onTokens = onToken && ((tokens: readonly Parameters<typeof onToken>[0][]) => tokens.forEach(onToken));
+    const onTokens =
+      onToken && ((tokens: readonly Parameters<typeof onToken>[0][]) => tokens.forEach(onToken));
     return this.#client.sample([this.#handle, request, onToken !== undefined], signal, onTokens);
   }
 

@@ -70,7 +70,12 @@ export type TransferableRequest = Omit<SampleRequest, "signal" | "onToken">;
 export type EngineMethod = keyof EngineCalls;
 
 export type ToEngine =
-  | { readonly kind: "call"; readonly id: number; readonly method: EngineMethod; readonly parameters: readonly unknown[] }
+  | {
+      readonly kind: "call";
+      readonly id: number;
+      readonly method: EngineMethod;
+      readonly parameters: readonly unknown[];
+    }
   | { readonly kind: "cancel"; readonly id: number };
 
 export type FromEngine =

@@ -1,0 +1,264 @@
+/** @file One model on the engine's thread: its weights, and the sampler and the training model over them. */
+
+import { join } from "node:path";
+import type { StepOptions, StepResult } from "../../policy.ts";
+import { AdapterFolder, saveAdapterFolder } from "../checkpoint/adapter-folder.ts";
+import { type ExtraFile, ModelFolder, namedTensors, saveModelFolder } from "../checkpoint/model-folder.ts";
+import { TensorSet } from "../checkpoint/tensor-set.ts";
+import { readTrainingState, trainingStateFiles } from "../checkpoint/training-state.ts";
+import type { DecoderConfig } from "../model/config.ts";
+import { initialiseAdapter } from "../model/initialise.ts";
+import {
+  adapterShapes,
+  decoderShapes,
+  type LoraSettings,
+  parameterTable,
+  valueHeadShapes,
+} from "../model/parameters.ts";
+import { FlatTensors } from "../model/weights.ts";
+import type { OrtBackend } from "../ort/backend.ts";
+import { DecodeSessions } from "../sampling/decoder.ts";
+import { Sampler } from "../sampling/sampler.ts";
+import { ModelTokenizer } from "../tokenizer/tokenizer.ts";
+import { TrainingGraphs } from "../training/training-graphs.ts";
+import { TrainingModel } from "../training/training-model.ts";
+import { EngineError } from "./errors.ts";
+import type { LocalModelOptions } from "./protocol.ts";
+
+const valueHeadFile = "value_head.safetensors";
+
+/** Weights that nobody changes, shared by every adapter and frozen policy over one folder. */
+interface SharedBase {
+  readonly weights: FlatTensors;
+  users: number;
+}
+
+const sharedBases = new Map<string, SharedBase>();
+
+interface Parts {
+  readonly backend: OrtBackend;
+  readonly folder: string;
+  readonly options: LocalModelOptions;
+  readonly config: DecoderConfig;
+  readonly sourceConfig: Readonly<Record<string, unknown>>;
+  readonly weights: FlatTensors;
+  readonly adapter: FlatTensors | null;
+  readonly lora: LoraSettings | null;
+  readonly sampler: Sampler;
+  readonly decodeSessions: DecodeSessions;
+  readonly training: { readonly graphs: TrainingGraphs; readonly model: TrainingModel } | null;
+}
+
+export class HostedModel {
+  readonly #parts: Parts;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  static async open(
+    backend: OrtBackend,
+    threads: number,
+    folder: string,
+    options: LocalModelOptions,
+  ): Promise<HostedModel> {
+    const { trainable = true, contextLength } = options;
+    const source = await ModelFolder.open(folder, contextLength === undefined ? {} : { contextLength });
+    try {
+      const { config, sourceConfig } = source;
+      const tokenizer = await ModelTokenizer.load(folder);
+      const adapterFolder =
+        options.adapter === undefined ? null : await AdapterFolder.open(options.adapter, config);
+      const lora = adapterFolder?.lora ?? options.lora ?? null;
+      const valueShapes = options.valueHead ? valueHeadShapes(config) : [];
+      const ownsWeights = trainable && lora === null;
+      const weights = ownsWeights
+        ? await readWeights(backend, source, valueShapes)
+        : await sharedWeights(backend, source);
+      const adapter =
+        lora && new FlatTensors(backend, parameterTable([...adapterShapes(config, lora), ...valueShapes]));
+      if (adapter) {
+        initialiseAdapter(adapter, options.seed ?? 0);
+        await adapterFolder?.readWeights(adapter.table, adapter.flat);
+        await adapterFolder?.close();
+      }
+      const decodeSessions = await DecodeSessions.create(backend, {
+        config,
+        threads,
+        ...(lora ? { lora } : {}),
+      });
+      const sampler = new Sampler({
+        sessions: decodeSessions,
+        weights,
+        ...(adapter ? { adapter } : {}),
+        tokenBytes: tokenizer.tokenBytes(),
+        endTokens: tokenizer.endTokens,
+        ...(options.slots === undefined ? {} : { slots: options.slots }),
+        ...(contextLength === undefined ? {} : { contextLength }),
+      });
+      const graphs = trainable ? await TrainingGraphs.create(backend, config, lora ? { lora } : {}) : null;
+      const training = graphs && {
+        graphs,
+        model: new TrainingModel(graphs, {
+          weights,
+          ...(adapter ? { adapter } : {}),
+          ...(contextLength === undefined ? {} : { contextLength }),
+          ...(options.microbatchTokens === undefined ? {} : { microbatchTokens: options.microbatchTokens }),
+        }),
+      };
+      return new HostedModel({
+        backend,
+        folder,
+        options,
+        config,
+        sourceConfig,
+        weights,
+        adapter,
+        lora,
+        sampler,
+        decodeSessions,
+        training,
+      });
+    } finally {
+      await source.close();
+    }
+  }
+
+  get config(): DecoderConfig {
+    return this.#parts.config;
+  }
+
+  get sampler(): Sampler {
+    return this.#parts.sampler;
+  }
+
+  get contextLength(): number {
+    return Math.min(
+      this.#parts.options.contextLength ?? this.config.contextLength,
+      this.config.contextLength,
+    );
+  }
+
+  /** What trains, or for a frozen policy what answers. */
+  get parameterCount(): number {
+    return this.#parts.training?.model.parameterCount ?? this.#parts.weights.table.count;
+  }
+
+  get version(): number {
+    return this.#parts.training?.model.version ?? 0;
+  }
+
+  get training(): TrainingModel {
+    const { training, folder } = this.#parts;
+    if (training) return training.model;
+    throw new EngineError({
+      code: "E_POLICY_FROZEN",
+      message: `The policy over ${folder} was opened with trainable: false; it cannot be trained or saved.`,
+      hint: "open it without that option, or assign the agents that train to another policy.",
+    });
+  }
+
+  step(options: StepOptions): StepResult {
+    const { training, sampler } = this;
+    if (sampler.inFlight > 0) {
+      throw new EngineError({
+        code: "E_STEP_WHILE_SAMPLING",
+        message: `An optimiser step was asked for while ${sampler.inFlight} samples of version ${this.version} are in flight.`,
+        hint: "await or cancel all samples of a policy before its step.",
+      });
+    }
+    const result = training.step(options);
+    sampler.weightsChanged(result.version);
+    return result;
+  }
+
+  async save(folder: string, { optimizer = false }: { readonly optimizer?: boolean }): Promise<void> {
+    const { training } = this;
+    const { config, lora, adapter, weights, sourceConfig, options } = this.#parts;
+    const { trained } = training;
+    const { first, second, steps } = training.optimizer;
+    const extra: ExtraFile[] = [];
+    if (options.valueHead) {
+      extra.push({
+        name: valueHeadFile,
+        tensors: namedTensors(valueHeadShapes(config), trained.table, trained.flat),
+      });
+    }
+    if (optimizer)
+      extra.push(...trainingStateFiles({ table: trained.table, first, second }, { step: steps }));
+    if (adapter && lora) {
+      await saveAdapterFolder(
+        folder,
+        { config, lora, table: adapter.table, flat: adapter.flat },
+        { baseModel: this.#parts.folder, extra },
+      );
+    } else {
+      await saveModelFolder(
+        folder,
+        { config, sourceConfig, table: weights.table, flat: weights.flat },
+        { copyFrom: this.#parts.folder, extra },
+      );
+    }
+  }
+
+  /** Weights, value head, moments and step count of a folder that `save` wrote with `optimizer`. */
+  async restore(folder: string): Promise<number> {
+    const { training } = this;
+    const { config, adapter, weights, sampler, options } = this.#parts;
+    const { trained, optimizer } = training;
+    const saved = adapter ? await AdapterFolder.open(folder, config) : await ModelFolder.open(folder);
+    try {
+      await saved.readWeights((adapter ?? weights).table, (adapter ?? weights).flat);
+    } finally {
+      await saved.close();
+    }
+    if (options.valueHead) {
+      const values = await TensorSet.openFile(join(folder, valueHeadFile));
+      try {
+        await values.readAll(valueHeadShapes(config), trained.table, trained.flat, (name) => name);
+      } finally {
+        await values.close();
+      }
+    }
+    const { first, second } = optimizer;
+    optimizer.steps = (await readTrainingState(folder, { table: trained.table, first, second })).step;
+    training.clearGradients();
+    sampler.weightsChanged(optimizer.steps);
+    return optimizer.steps;
+  }
+
+  dispose(): void {
+    const { training, sampler, decodeSessions, adapter, weights, folder } = this.#parts;
+    training?.model.dispose();
+    training?.graphs.dispose();
+    sampler.dispose();
+    decodeSessions.dispose();
+    adapter?.dispose();
+    const base = sharedBases.get(folder);
+    if (base?.weights !== weights) weights.dispose();
+    else if (--base.users === 0) {
+      sharedBases.delete(folder);
+      weights.dispose();
+    }
+  }
+}
+
+async function readWeights(
+  backend: OrtBackend,
+  source: ModelFolder,
+  more: readonly (readonly [string, readonly number[]])[],
+): Promise<FlatTensors> {
+  const weights = new FlatTensors(backend, parameterTable([...decoderShapes(source.config), ...more]));
+  await source.readWeights(weights.table, weights.flat);
+  return weights;
+}
+
+async function sharedWeights(backend: OrtBackend, source: ModelFolder): Promise<FlatTensors> {
+  let base = sharedBases.get(source.folder);
+  if (!base) {
+    base = { weights: await readWeights(backend, source, []), users: 0 };
+    sharedBases.set(source.folder, base);
+  }
+  base.users += 1;
+  return base.weights;
+}
