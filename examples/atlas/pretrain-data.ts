@@ -1,0 +1,82 @@
+/** @file Turns the stream of traces into token batches of similar length, in an order that depends on the seed alone. */
+
+import { key, Stream } from "troupe";
+import type { TrainingSequence } from "../../src/engine/policy.ts";
+import { traceStream } from "./trace-stream.ts";
+import type { Habits, Trace } from "./traces.ts";
+
+/** Sequences with the weight of each scored token: −∂L/∂ℓ up to the batch's normaliser. */
+export interface WeightedBatch {
+  readonly sequences: readonly TrainingSequence[];
+  /** [S] flat over the scored tokens, already divided by the number of completion tokens. */
+  readonly weights: Float32Array;
+  /** Weight of a completion token. */
+  readonly unit: number;
+  readonly tokens: number;
+}
+
+export interface BatchOptions {
+  readonly seed: number;
+  readonly habits?: Habits;
+  readonly encode: (text: string) => Int32Array;
+  readonly endToken: number;
+  /** Tokens of one batch. */
+  readonly batchTokens: number;
+  /** Weight of a prompt token; a completion token has 1. Prompts repeat names, so they teach copying too. */
+  readonly promptWeight: number;
+}
+
+/** Traces that are sorted by length together: enough for even batches, few enough to keep the order random. */
+const window = 1024;
+
+interface Encoded {
+  readonly tokens: Int32Array;
+  readonly promptLength: number;
+}
+
+export function encodeTrace(trace: Trace, encode: (text: string) => Int32Array, endToken: number): Encoded {
+  const prompt = encode(trace.prompt);
+  const completion = encode(trace.completion);
+  const tokens = new Int32Array(prompt.length + completion.length + 1);
+  tokens.set(prompt);
+  tokens.set(completion, prompt.length);
+  tokens[tokens.length - 1] = endToken;
+  return { tokens, promptLength: prompt.length };
+}
+
+function weigh(traces: readonly Encoded[], promptWeight: number): WeightedBatch {
+  const scored = traces.reduce((sum, { tokens }) => sum + tokens.length - 1, 0);
+  const completed = traces.reduce((sum, { tokens, promptLength }) => sum + tokens.length - promptLength, 0);
+  const weights = new Float32Array(scored);
+  let at = 0;
+  const sequences = traces.map(({ tokens, promptLength }) => {
+    const mask = new Uint8Array(tokens.length).fill(1);
+    mask[0] = 0;
+    weights.fill(promptWeight / completed, at, at + promptLength - 1);
+    weights.fill(1 / completed, at + promptLength - 1, at + tokens.length - 1);
+    at += tokens.length - 1;
+    return { tokens, mask };
+  });
+  return { sequences, weights, unit: Math.fround(1 / completed), tokens: scored + traces.length };
+}
+
+export function* weightedBatches(options: BatchOptions): Generator<WeightedBatch, never> {
+  const { seed, habits, encode, endToken, batchTokens, promptWeight } = options;
+  const traces = traceStream(seed, habits);
+  for (let round = 0; ; round++) {
+    const encoded = Array.from({ length: window }, () => encodeTrace(traces.next().value, encode, endToken));
+    encoded.sort((left, right) => left.tokens.length - right.tokens.length);
+    const batches: Encoded[][] = [];
+    let room = 0;
+    for (const trace of encoded) {
+      if (room < trace.tokens.length) {
+        batches.push([]);
+        room = batchTokens;
+      }
+      batches.at(-1)!.push(trace);
+      room -= trace.tokens.length;
+    }
+    const order = new Stream(key("atlas", "pretrain order", seed, round)).shuffled(batches);
+    for (const batch of order) yield weigh(batch, promptWeight);
+  }
+}
