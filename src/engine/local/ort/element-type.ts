@@ -1,7 +1,7 @@
 /** @file The element types that graphs exchange with JavaScript, by ONNX code and by array class. */
 
 import type { TensorArray } from "./backend.ts";
-import { tensorType } from "./errors.ts";
+import { OrtUsageError, tensorType } from "./errors.ts";
 
 export interface ElementType {
   readonly name: "float32" | "int32" | "int64" | "bool";
@@ -26,5 +26,14 @@ export function requireElementType(data: TensorArray): ElementType {
   );
 }
 
-export const elementTypeName = (code: number): string =>
-  elementTypes.find((type) => type.code === code)?.name ?? `element type ${code}`;
+/** By ONNX code, for the tensor of that name in a graph; 0 stands for something that is no tensor. */
+export function elementTypeOf(code: number, name: string): ElementType {
+  const type = elementTypes.find((each) => each.code === code);
+  if (type) return type;
+  throw new OrtUsageError({
+    code: "E_TENSOR_TYPE",
+    message: `The graph declares "${name}" with ONNX element type ${code}, which does not cross to JavaScript.`,
+    hint: `cast it inside the graph to one of ${elementTypes.map((each) => each.name).join(", ")}.`,
+    facts: { name, code },
+  });
+}

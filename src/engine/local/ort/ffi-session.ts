@@ -4,7 +4,6 @@
  */
 
 import type { OrtSession, OrtTensor } from "./backend.ts";
-import { elementTypeName } from "./element-type.ts";
 import type { OrtEnvironment, PoolSettings } from "./environment.ts";
 import { sessionArity, sessionDisposed, statusError, tensorForeign } from "./errors.ts";
 import { FfiTensor } from "./ffi-tensor.ts";
@@ -62,7 +61,12 @@ export class FfiSession implements OrtSession {
     this.#environment = environment;
     this.#lifetime = { environment, session, runOptions, alive: true };
     forgotten.register(this, this.#lifetime, this);
-    this.#interface = readInterface(environment, session);
+    try {
+      this.#interface = readInterface(environment, session);
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
     this.inputNames = this.#interface.inputs.map((input) => input.name);
     this.outputNames = this.#interface.outputs.map((output) => output.name);
     this.#inputNameTable = nameTable(this.inputNames);
@@ -114,7 +118,11 @@ export class FfiSession implements OrtSession {
 
   /** The caller's own tensors where it gave some; for the others, owners of what the runtime allocated. */
   #collect(outputs: readonly (OrtTensor | null)[]): OrtTensor[] {
-    return outputs.map((tensor, i) => tensor ?? FfiTensor.adopt(this.#environment, this.#outputs[i]!));
+    const { outputs: declared } = this.#interface;
+    return outputs.map(
+      (tensor, i) =>
+        tensor ?? FfiTensor.adopt(this.#environment, this.#outputs[i]!, declared[i]!.elementType),
+    );
   }
 
   /** The runtime's text often leaves out which tensor is at fault; the declared types tell. */
@@ -126,8 +134,8 @@ export class FfiSession implements OrtSession {
       tensor: OrtTensor | null,
       declared: SessionInterface["inputs"][number],
     ) => {
-      if (!(tensor instanceof FfiTensor) || tensor.elementType.code === declared.elementType) return;
-      const wanted = elementTypeName(declared.elementType);
+      if (!(tensor instanceof FfiTensor) || tensor.elementType === declared.elementType) return;
+      const wanted = declared.elementType.name;
       wrong.push(`${side} "${declared.name}" is ${tensor.elementType.name}, the graph declares ${wanted}`);
     };
     inputs.forEach((tensor, i) => {

@@ -5,9 +5,9 @@
 
 import koffi from "koffi";
 import type { OrtTensor, TensorArray } from "./backend.ts";
-import { type ElementType, elementTypes, requireElementType } from "./element-type.ts";
+import { type ElementType, requireElementType } from "./element-type.ts";
 import type { OrtEnvironment } from "./environment.ts";
-import { tensorDetached, tensorDisposed, tensorType } from "./errors.ts";
+import { tensorDetached, tensorDisposed } from "./errors.ts";
 import type { Pointer } from "./function-table.ts";
 import { check, take, takeNumber } from "./status.ts";
 import { elementCount, highestRank, requireFixedLength } from "./tensor-checks.ts";
@@ -34,27 +34,29 @@ const owners = new WeakMap<ArrayBuffer, FfiTensor>();
 
 const shapeScratch = new BigInt64Array(highestRank);
 
-export class FfiTensor implements OrtTensor {
+interface Shape {
   readonly dimensions: readonly number[];
+  readonly length: number;
+}
+
+export class FfiTensor implements OrtTensor {
   readonly elementType: ElementType;
-  readonly #length: number;
   readonly #lifetime: Lifetime;
-  /** Absent for memory of the runtime until somebody looks at it. */
+  /** These two are read from the runtime on demand: most outputs only pass from graph to graph. */
+  #shape: Shape | undefined;
   #data: TensorArray | undefined;
 
   private constructor(
     environment: OrtEnvironment,
     value: Pointer,
     elementType: ElementType,
-    dimensions: readonly number[],
-    length: number,
-    data: TensorArray | undefined,
+    shape?: Shape,
+    data?: TensorArray,
   ) {
     environment.retain();
     this.#lifetime = { environment, value, alive: true };
     this.elementType = elementType;
-    this.dimensions = dimensions;
-    this.#length = length;
+    this.#shape = shape;
     this.#data = data;
     forgotten.register(this, this.#lifetime, this);
   }
@@ -69,8 +71,8 @@ export class FfiTensor implements OrtTensor {
     const value = take(functions, "make a tensor", (out) =>
       functions.CreateTensorWithDataAsOrtValue(
         environment.memoryInfo,
-        // Touching `buffer` moves a small array off the JavaScript heap, where its address is fixed.
-        data.buffer.byteLength === 0 ? null : (data as Uint8Array),
+        // Asking for `buffer` moves a small array off the JavaScript heap, to an address that stays.
+        data.buffer.byteLength === 0 ? null : data,
         data.byteLength,
         shapeScratch,
         dimensions.length,
@@ -78,33 +80,20 @@ export class FfiTensor implements OrtTensor {
         out,
       ),
     );
-    return new FfiTensor(environment, value, elementType, [...dimensions], length, data);
+    return new FfiTensor(environment, value, elementType, { dimensions: [...dimensions], length }, data);
   }
 
   /** Takes over a value that a run allocated. */
-  static adopt(environment: OrtEnvironment, value: Pointer): FfiTensor {
-    const { functions } = environment;
-    const info = take(functions, "describe an output", (out) => functions.GetTensorTypeAndShape(value, out));
-    try {
-      const code = takeNumber(functions, "read an output's type", (out) =>
-        functions.GetTensorElementType(info, out),
-      );
-      const rank = takeNumber(functions, "read an output's rank", (out) =>
-        functions.GetDimensionsCount(info, out),
-      );
-      const elementType = elementTypes.find((type) => type.code === code);
-      if (!elementType) throw tensorType(`an output of element type ${code}`);
-      check(functions, functions.GetDimensions(info, shapeScratch, rank), "read an output's dimensions");
-      const dimensions = Array.from(shapeScratch.subarray(0, rank), Number);
-      const length = dimensions.reduce((product, dimension) => product * dimension, 1);
-      return new FfiTensor(environment, value, elementType, dimensions, length, undefined);
-    } finally {
-      functions.ReleaseTensorTypeAndShapeInfo(info);
-    }
+  static adopt(environment: OrtEnvironment, value: Pointer, elementType: ElementType): FfiTensor {
+    return new FfiTensor(environment, value, elementType);
+  }
+
+  get dimensions(): readonly number[] {
+    return this.#readShape().dimensions;
   }
 
   get data(): TensorArray {
-    if (!this.#lifetime.alive) throw tensorDisposed(`A tensor [${this.dimensions.join(", ")}]`);
+    if (!this.#lifetime.alive) throw this.#disposed();
     this.#data ??= this.#viewMemory();
     return this.#data;
   }
@@ -113,8 +102,9 @@ export class FfiTensor implements OrtTensor {
   handleFor(side: "Input" | "Output", name: string): Pointer {
     const lifetime = this.#lifetime;
     if (!lifetime.alive) throw tensorDisposed(`${side} "${name}"`);
-    if (this.#data !== undefined && this.#data.length !== this.#length) {
-      throw tensorDetached(`${side} "${name}"`, this.dimensions, this.#data.length);
+    const data = this.#data;
+    if (data !== undefined && data.length !== this.#shape!.length) {
+      throw tensorDetached(`${side} "${name}"`, this.#shape!.dimensions, data.length);
     }
     return lifetime.value;
   }
@@ -126,15 +116,41 @@ export class FfiTensor implements OrtTensor {
     this.#data = undefined;
   }
 
+  #disposed(): Error {
+    return tensorDisposed(`A tensor [${this.#shape?.dimensions.join(", ") ?? "of unread dimensions"}]`);
+  }
+
+  #readShape(): Shape {
+    if (this.#shape) return this.#shape;
+    const { environment, value, alive } = this.#lifetime;
+    if (!alive) throw this.#disposed();
+    const { functions } = environment;
+    const info = take(functions, "describe an output", (out) => functions.GetTensorTypeAndShape(value, out));
+    try {
+      const rank = takeNumber(functions, "read an output's rank", (out) =>
+        functions.GetDimensionsCount(info, out),
+      );
+      const sizes = new BigInt64Array(Math.max(1, rank));
+      check(functions, functions.GetDimensions(info, sizes, rank), "read an output's dimensions");
+      const dimensions = Array.from(sizes.subarray(0, rank), Number);
+      const length = dimensions.reduce((product, dimension) => product * dimension, 1);
+      this.#shape = { dimensions, length };
+      return this.#shape;
+    } finally {
+      functions.ReleaseTensorTypeAndShapeInfo(info);
+    }
+  }
+
   #viewMemory(): TensorArray {
     const { environment, value } = this.#lifetime;
     const { construct, bytes } = this.elementType;
-    if (this.#length === 0) return new construct(new ArrayBuffer(0), 0, 0);
+    const { length } = this.#readShape();
+    if (length === 0) return new construct(new ArrayBuffer(0), 0, 0);
     const address = take(environment.functions, "read an output", (out) =>
       environment.functions.GetTensorMutableData(value, out),
     );
-    const buffer = koffi.view(address, this.#length * bytes);
+    const buffer = koffi.view(address, length * bytes);
     owners.set(buffer, this);
-    return new construct(buffer, 0, this.#length);
+    return new construct(buffer, 0, length);
   }
 }

@@ -5,11 +5,12 @@
  */
 
 import koffi from "koffi";
+import type { TensorArray } from "./backend.ts";
 
 /** An address; koffi gives and takes pointers as bigints, and null for 0. */
 export type Pointer = bigint;
 /** A memory that C reads or writes in place: its address is taken by koffi for the time of the call. */
-export type Memory = BigUint64Array | BigInt64Array | Int32Array | Uint8Array;
+export type Memory = BigUint64Array | TensorArray;
 /** `OrtStatus*`: null is success. */
 export type Status = Pointer | null;
 

@@ -1,14 +1,14 @@
 /** @file Names and element types of a session's inputs and outputs, and the C arrays of names that a run takes. */
 
 import koffi from "koffi";
+import { type ElementType, elementTypeOf } from "./element-type.ts";
 import type { OrtEnvironment } from "./environment.ts";
 import type { OrtFunctions, Pointer, Status } from "./function-table.ts";
 import { check, take, takeNumber } from "./status.ts";
 
 export interface DeclaredTensor {
   readonly name: string;
-  /** ONNXTensorElementDataType; 0 where the graph declares no tensor. */
-  readonly elementType: number;
+  readonly elementType: ElementType;
 }
 
 export interface SessionInterface {
@@ -24,10 +24,11 @@ export function readInterface(environment: OrtEnvironment, session: Pointer): Se
     type: OrtFunctions["SessionGetInputTypeInfo"],
   ): DeclaredTensor[] => {
     const length = takeNumber(functions, "count a graph's tensors", (out) => count(session, out));
-    return Array.from({ length }, (_, i) => ({
-      name: readName(environment, (out) => name(session, i, allocator, out)),
-      elementType: readElementType(functions, (out) => type(session, i, out)),
-    }));
+    return Array.from({ length }, (_, i) => {
+      const tensorName = readName(environment, (out) => name(session, i, allocator, out));
+      const code = readElementType(functions, (out) => type(session, i, out));
+      return { name: tensorName, elementType: elementTypeOf(code, tensorName) };
+    });
   };
   return {
     inputs: read(
@@ -50,6 +51,7 @@ function readName({ functions, allocator }: OrtEnvironment, call: (out: BigUint6
   return name;
 }
 
+/** ONNXTensorElementDataType; 0 where the graph declares no tensor. */
 function readElementType(functions: OrtFunctions, call: (out: BigUint64Array) => Status): number {
   const info = take(functions, "describe a graph's tensor", call);
   try {

@@ -18,18 +18,21 @@ export function takeStatus(functions: OrtFunctions, status: Pointer): { code: nu
   return { code, text };
 }
 
+/** Shared by all calls: they block this thread, and each result is read before the next call. */
+const slot = new BigUint64Array(1);
+
 /** Calls a function whose last argument is an out-pointer, and returns what it points to. */
 export function take(
   functions: OrtFunctions,
   operation: string,
   call: (out: BigUint64Array) => Status,
 ): Pointer {
-  const out = new BigUint64Array(1);
-  check(functions, call(out), operation);
-  return out[0]!;
+  slot[0] = 0n;
+  check(functions, call(slot), operation);
+  return slot[0]!;
 }
 
-/** As `take`, for C's `size_t` and enums: zero-extended into the slot. */
+/** As `take`, for C's `size_t` and enums; the slot is cleared first, and machines of 32 bits are not supported. */
 export const takeNumber = (
   functions: OrtFunctions,
   operation: string,
