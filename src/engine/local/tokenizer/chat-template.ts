@@ -3,7 +3,7 @@
  * (`apply_chat_template`): trimmed blocks, `raise_exception`, `strftime_now`, special tokens and tools as variables.
  */
 
-import { Template } from "@huggingface/jinja";
+import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 import type { ChatMessage } from "../../policy.ts";
 import { ChatTemplateError } from "./errors.ts";
 import { strftime } from "./strftime.ts";
@@ -35,12 +35,26 @@ export interface ChatTemplateGlobals {
   readonly now: () => Date;
 }
 
+/** What Jinja itself knows; the library's `Template` would declare these, and then refuses another clock. */
+const constants = {
+  true: true,
+  True: true,
+  false: false,
+  False: false,
+  none: null,
+  None: null,
+  range: (start: number, stop?: number, step = 1): readonly number[] => {
+    const [from, to] = stop === undefined ? [0, start] : [start, stop];
+    return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
+  },
+} as const;
+
 /** Carries a template's own complaint through the interpreter. */
 class Raised extends Error {}
 
 export class ChatTemplate {
   readonly source: string;
-  readonly #template: Template;
+  readonly #program: ReturnType<typeof parse>;
   readonly #globals: ChatTemplateGlobals;
   readonly #origin: string;
 
@@ -51,7 +65,8 @@ export class ChatTemplate {
     this.#origin = origin;
     try {
       // Python's Jinja reads every line end as \n; the JavaScript one reads none so.
-      this.#template = new Template(source.replace(/\r\n?/g, "\n"));
+      const lines = source.replace(/\r\n?/g, "\n");
+      this.#program = parse(tokenize(lines, { lstrip_blocks: true, trim_blocks: true }));
     } catch (cause) {
       throw new ChatTemplateError({
         code: "E_CHAT_TEMPLATE_SYNTAX",
@@ -66,7 +81,9 @@ export class ChatTemplate {
   render({ messages, addGenerationPrompt = false, tools, documents, variables }: ChatTemplateInput): string {
     const { specialTokens, now } = this.#globals;
     try {
-      return this.#template.render({
+      const environment = new Environment();
+      const values = {
+        ...constants,
         ...specialTokens,
         raise_exception: (message: unknown) => {
           throw new Raised(String(message));
@@ -77,7 +94,9 @@ export class ChatTemplate {
         ...variables,
         messages,
         add_generation_prompt: addGenerationPrompt,
-      });
+      };
+      for (const [name, value] of Object.entries(values)) environment.set(name, value);
+      return String(new Interpreter(environment).run(this.#program).value);
     } catch (cause) {
       if (cause instanceof ChatTemplateError) throw cause;
       const refused = cause instanceof Raised;
