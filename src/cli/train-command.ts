@@ -56,11 +56,19 @@ export function registerTrain(program: Command): void {
     });
 }
 
-/** First Ctrl-C: stop at a safe point. Second: leave at once. */
+/**
+ * First Ctrl-C: stop at a safe point. Second: leave at once. A terminal's Ctrl-C may arrive twice, since npm passes on
+ * what the process has received already, so a second one counts only after a moment.
+ */
 function stopOnInterrupt(): { readonly signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
+  let firstAt = 0;
   const onSignal = () => {
-    if (controller.signal.aborted) process.exit(exitCodes.interrupted);
+    if (controller.signal.aborted) {
+      if (performance.now() - firstAt > 500) process.exit(exitCodes.interrupted);
+      return;
+    }
+    firstAt = performance.now();
     process.stderr.write(
       "\nstopping at the next safe point and saving; press Ctrl-C again to leave at once\n",
     );

@@ -29,28 +29,33 @@ export interface EvaluateOptions {
 
 /** Runs the workflow once on each task. */
 export async function evaluate<Task>(
-  { settings, policies, prompts, signal }: EpisodeRunner<Task>,
+  { settings, policies, prompts, signal, onEpisode }: EpisodeRunner<Task>,
   tasks: readonly Task[],
   { step, purpose, intervals }: EvaluateOptions,
 ): Promise<Evaluation> {
   const names = Object.keys(settings.metrics);
-  const episodes = await mapConcurrently(tasks, settings.concurrency, async (task, index) => {
-    const trajectory = await runEpisode({
-      workflow: settings.workflow,
-      task,
-      policies,
-      assignment: settings.assignment,
-      stage: "evaluate",
-      identity: { purpose, step, group: index, task: index, sample: 0 },
-      seed: settings.seed,
-      deadlines: settings.deadlines,
-      signal,
-      prompts,
-    });
-    return trajectory.status === "complete"
-      ? measure(settings.metrics, task, trajectory)
-      : { trajectory, values: undefined };
-  });
+  const episodes = await mapConcurrently(
+    tasks,
+    settings.concurrency,
+    async (task, index) => {
+      const trajectory = await runEpisode({
+        workflow: settings.workflow,
+        task,
+        policies,
+        assignment: settings.assignment,
+        stage: "evaluate",
+        identity: { purpose, step, group: index, task: index, sample: 0 },
+        seed: settings.seed,
+        deadlines: settings.deadlines,
+        signal,
+        prompts,
+      });
+      return trajectory.status === "complete"
+        ? measure(settings.metrics, task, trajectory)
+        : { trajectory, values: undefined };
+    },
+    onEpisode,
+  );
   const values = episodes.map((episode) => episode.values);
   const scored = values.filter((value) => value !== undefined);
   const columns = names.map((name) => scored.map((value) => value[name]!));

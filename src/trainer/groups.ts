@@ -16,6 +16,8 @@ export interface EpisodeRunner<Task> {
   readonly policies: ReadonlyMap<string, Policy>;
   readonly prompts: PromptCache;
   readonly signal: AbortSignal;
+  /** Hears how many episodes of a batch have ended. */
+  readonly onEpisode: (done: number, of: number) => void;
 }
 
 export interface Group<Task> {
@@ -57,7 +59,7 @@ export function tasksOfStep(tasks: number, tasksPerStep: number, step: number, s
 
 /** Runs `groupSize` episodes of each task, all at once up to the run's concurrency. */
 export async function sampleGroups<Task>(
-  { settings, policies, prompts, signal }: EpisodeRunner<Task>,
+  { settings, policies, prompts, signal, onEpisode }: EpisodeRunner<Task>,
   tasks: readonly Task[],
   chosen: readonly number[],
   { purpose, step }: { readonly purpose: string; readonly step: number },
@@ -66,19 +68,23 @@ export async function sampleGroups<Task>(
   const places = chosen.flatMap((task, group) =>
     Array.from({ length: groupSize }, (_, sample) => ({ task, group, sample })),
   );
-  const trajectories = await mapConcurrently(places, settings.concurrency, (place) =>
-    runEpisode({
-      workflow: settings.workflow,
-      task: tasks[place.task]!,
-      policies,
-      assignment: settings.assignment,
-      stage: "train",
-      identity: { purpose, step, ...place },
-      seed: settings.seed,
-      deadlines: settings.deadlines,
-      signal,
-      prompts,
-    }),
+  const trajectories = await mapConcurrently(
+    places,
+    settings.concurrency,
+    (place) =>
+      runEpisode({
+        workflow: settings.workflow,
+        task: tasks[place.task]!,
+        policies,
+        assignment: settings.assignment,
+        stage: "train",
+        identity: { purpose, step, ...place },
+        seed: settings.seed,
+        deadlines: settings.deadlines,
+        signal,
+        prompts,
+      }),
+    onEpisode,
   );
   return chosen.map((index, group) => ({
     task: tasks[index]!,

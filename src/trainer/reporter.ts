@@ -19,6 +19,8 @@ export interface Reporter {
   info(text: string): void;
   warn(text: string): void;
   step(view: StepView): void;
+  /** What goes on right now; shown only where a line can be rewritten. */
+  status(text: string): void;
   /** A fact for machines; people see it in another form. */
   event(facts: Readonly<Record<string, unknown>>): void;
   /** Nothing follows: leave the terminal clean. */
@@ -65,15 +67,18 @@ export function consoleReporter(output: Output = process.stdout): Reporter {
     clear();
     output.write(`${text}\n`);
   };
+  const rewrite = (text: string) => {
+    clear();
+    // A line that wraps could not be rewritten.
+    output.write(text.slice(0, (output.columns ?? 120) - 1));
+    shown = true;
+  };
   return {
     info: line,
     warn: (text) => line(`warning: ${text}`),
-    step: (view) => {
-      if (!live) return line(describeStep(view));
-      clear();
-      // A line that wraps could not be rewritten.
-      output.write(describeStep(view).slice(0, (output.columns ?? 120) - 1));
-      shown = true;
+    step: (view) => (live ? rewrite(describeStep(view)) : line(describeStep(view))),
+    status: (text) => {
+      if (live) rewrite(text);
     },
     event: () => {},
     close: () => {
@@ -90,6 +95,7 @@ export function jsonReporter(output: Output = process.stdout): Reporter {
     info: (text) => line({ kind: "info", text }),
     warn: (text) => line({ kind: "warning", text }),
     step: (view) => line({ kind: "progress", ...view }),
+    status: () => {},
     event: line,
     close: () => {},
   };
@@ -99,6 +105,7 @@ export const silentReporter: Reporter = {
   info: () => {},
   warn: () => {},
   step: () => {},
+  status: () => {},
   event: () => {},
   close: () => {},
 };

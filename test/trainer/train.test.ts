@@ -205,6 +205,7 @@ describe("failures", () => {
     await train(toy({ run: "flat", workflow: flat, steps: 7 }), {
       reporter: { ...silentReporter, warn: (text) => warnings.push(text) },
     });
+    expect(warnings.shift()).toContain("3 of 3 held-out tasks are also training tasks");
     expect(warnings).toHaveLength(2);
     expect(warnings[0]).toContain("all 48 rewards of this step are 0.000");
     expect(warnings[0]).toContain('agent "planner"');
@@ -229,6 +230,8 @@ describe("failures", () => {
     await expect(
       train(toy({ run: "stale", steps: 3, policies: { small: stale } }), control),
     ).rejects.toMatchObject({ code: "E_STALE_SAMPLE" });
+    // What was learned before the error is not lost.
+    expect(await readdir(join(runsFolder, "stale", "checkpoints"))).toEqual(["step-000001"]);
   });
 });
 
