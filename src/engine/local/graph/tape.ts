@@ -60,8 +60,9 @@ export interface Port {
     | "output-gradient"
     | "input-gradient"
     | "parameter-gradient";
-  /** Name of the variable. */
+  /** Name and dimensions of the variable. */
   readonly name: string;
+  readonly dimensions: readonly Dimension[];
 }
 
 export interface BuiltGraph {
@@ -146,7 +147,7 @@ export class Tape {
     const inputs: Port[] = [];
     const values = new Map<Variable, Value>();
     for (const { variable, role } of this.#leaves) {
-      inputs.push({ role, name: variable.name });
+      inputs.push({ role, name: variable.name, dimensions: variable.dimensions });
       values.set(variable, graph.input(variable.name, variable.type, variable.dimensions));
     }
     const live = reachable([...this.#outputs, ...saved]);
@@ -163,7 +164,7 @@ export class Tape {
     const outputs: Port[] = [];
     const declare = (role: Port["role"], variable: Variable) => {
       graph.output(values.get(variable)!, variable.dimensions);
-      outputs.push({ role, name: variable.name });
+      outputs.push({ role, name: variable.name, dimensions: variable.dimensions });
     };
     for (const variable of this.#outputs) declare("output", variable);
     for (const variable of saved) declare("saved", variable);
@@ -178,7 +179,7 @@ export class Tape {
     const roles = new Map(this.#leaves.map(({ variable, role }) => [variable, role]));
 
     const declare = (role: Port["role"], name: string, { type, dimensions }: Variable): Value => {
-      inputs.push({ role, name });
+      inputs.push({ role, name, dimensions });
       return graph.input(`${role}:${name}`, type, dimensions);
     };
     const read = (variable: Variable): Value => {
@@ -221,10 +222,8 @@ export class Tape {
       const gradient = gradients.get(variable);
       if (!gradient) continue;
       graph.output(gradient, variable.dimensions);
-      outputs.push({
-        role: role === "parameter" ? "parameter-gradient" : "input-gradient",
-        name: variable.name,
-      });
+      const kind = role === "parameter" ? "parameter-gradient" : "input-gradient";
+      outputs.push({ role: kind, name: variable.name, dimensions: variable.dimensions });
     }
     return { model: graph.build(), inputs, outputs };
   }
