@@ -17,9 +17,17 @@ export class Side {
   readonly #waiting: ((line: string) => void)[] = [];
   #stderr = "";
 
-  constructor(name: string, command: string, commandArguments: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  constructor(
+    name: string,
+    command: string,
+    commandArguments: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ) {
     this.name = name;
-    this.#child = spawn(command, commandArguments, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...environment } });
+    this.#child = spawn(command, commandArguments, {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, ...environment },
+    });
     this.#lines = createInterface({ input: this.#child.stdout! });
     this.#lines.on("line", (line) => this.#waiting.shift()?.(line));
     this.#child.stderr!.on("data", (chunk) => {
@@ -29,7 +37,8 @@ export class Side {
 
   ask(command: Answer): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const died = (code: number | null) => reject(new Error(`${this.name} ended with ${code}:\n${this.#stderr}`));
+      const died = (code: number | null) =>
+        reject(new Error(`${this.name} ended with ${code}:\n${this.#stderr}`));
       this.#child.once("exit", died);
       this.#waiting.push((line) => {
         this.#child.off("exit", died);
@@ -63,7 +72,11 @@ export interface Comparison {
 }
 
 /** One warm-up each, then `rounds` alternating rounds. */
-export async function alternate(rounds: number, ours: () => Promise<number>, theirs: () => Promise<number>): Promise<Comparison> {
+export async function alternate(
+  rounds: number,
+  ours: () => Promise<number>,
+  theirs: () => Promise<number>,
+): Promise<Comparison> {
   await ours();
   await theirs();
   const result = { ours: [] as number[], theirs: [] as number[], ratios: [] as number[] };
@@ -79,7 +92,8 @@ export async function alternate(rounds: number, ours: () => Promise<number>, the
   return result;
 }
 
-const short = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
+const short = (value: number): string =>
+  value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 
 /** "12.3 / 13.0 | 30.1 / 31.2 | 2.41× (2.30–2.55)": min / median ms of both sides, median ratio and its range. */
 export function row({ ours, theirs, ratios }: Comparison): string {
@@ -87,7 +101,10 @@ export function row({ ours, theirs, ratios }: Comparison): string {
   return `${times(ours)} | ${times(theirs)} | ${median(ratios).toFixed(2)}× (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`;
 }
 
-export const load = (): string => `load ${loadavg().map((l) => l.toFixed(2)).join(" ")}`;
+export const load = (): string =>
+  `load ${loadavg()
+    .map((l) => l.toFixed(2))
+    .join(" ")}`;
 
 /** The Python that has the peers installed; without it a benchmark says so and stops. */
 export function peerPython(): string {
