@@ -42,7 +42,7 @@ export class RowTable {
   }
 
   get keptCount(): number {
-    return this.#kept.reduce((count, kept) => count + (kept ? 1 : 0), 0);
+    return this.#kept.reduce((count, kept) => count + (kept && !kept.pinned ? 1 : 0), 0);
   }
 
   /** Makes room for `needed` tokens a row without losing any. */
@@ -90,6 +90,9 @@ export class RowTable {
 
   /** Adds a sequence whose keys and values are in row `active.length`. */
   activate(sequence: Sequence): void {
+    const row = this.active.length;
+    if (this.#kept[row])
+      throw new RangeError(`Row ${row} still keeps a prompt; makeRoom was not called for it.`);
     this.active.push(sequence);
   }
 
@@ -159,14 +162,20 @@ export class RowTable {
     this.#kept[this.stagedRow]!.reusable = length;
   }
 
-  /** The staged prompt goes to row `active.length`, or is given up. */
-  unstage(move: boolean): void {
-    const from = this.stagedRow;
+  /** The staged prompt goes to row `active.length`, with room for `count` sequences from there on. */
+  unstage(count: number): void {
+    const before = this.stagedRow;
     const length = this.stagedLength;
-    const row = move ? this.makeRoom(1) : -1;
+    const row = this.makeRoom(count);
+    // Making room may have moved it.
     const now = this.stagedRow;
-    if (move) this.#decoder.cache.copyRow(now < 0 ? from : now, row, length);
-    if (now >= 0) this.#kept[now] = null;
+    this.#decoder.cache.copyRow(now < 0 ? before : now, row, length);
+    this.dropStaged();
+  }
+
+  dropStaged(): void {
+    const row = this.stagedRow;
+    if (row >= 0) this.#kept[row] = null;
   }
 
   /** Forgets everything kept: it was computed with other weights. */

@@ -12,11 +12,12 @@ import { uniformAt } from "../../../random/stream.ts";
 import type { SampleRequest } from "../../policy.ts";
 import { samplingBlock } from "../model/decode-graph.ts";
 import type { FlatTensors } from "../model/weights.ts";
+import { byTemperature, gatherUnits, startOf, type Unit, unitsOfOneRun } from "./admission.ts";
 import { TokenChooser } from "./choose-token.ts";
 import { Decoder, type DecodeSessions, even } from "./decoder.ts";
 import { SampleAbortedError, SampleRunError, SamplerBusyError } from "./errors.ts";
 import { checkRequest } from "./request.ts";
-import { type PrefixMatch, RowTable, sharedPrefix, shortestReuse } from "./rows.ts";
+import { RowTable } from "./rows.ts";
 import { type SampleCallbacks, Sequence, type SequenceModel } from "./sequence.ts";
 import type { TokenBytes } from "./stop-strings.ts";
 
@@ -50,13 +51,6 @@ export interface SamplerStatistics {
   readonly sharedPromptTokens: number;
   readonly sampledTokens: number;
   readonly cacheBytes: number;
-}
-
-/** Requests with one prompt. `match` is where its beginning already is. */
-interface Unit {
-  readonly prompt: Int32Array;
-  readonly members: Sequence[];
-  readonly match: PrefixMatch | null;
 }
 
 /** Attention materialises [rows, heads, tokens, capacity]: at most this many elements. */
@@ -187,7 +181,7 @@ export class Sampler {
       const member = this.#staged?.members.indexOf(sequence) ?? -1;
       if (member >= 0) this.#staged!.members.splice(member, 1);
       if (this.#staged?.members.length === 0) {
-        this.#rows.unstage(false);
+        this.#rows.dropStaged();
         this.#staged = null;
       }
       this.#fail(
@@ -238,56 +232,23 @@ export class Sampler {
   // ── Prefill ──
 
   #admit(): void {
-    const waiting = this.#nextUnits();
-    const first = waiting[0];
+    const waiting = this.#queue.slice(0, this.#slots - this.#rows.active.length);
+    // A constraint may end an output before it begins.
+    const over = waiting.filter((sequence) => sequence.stopReason);
+    for (const sequence of over) {
+      this.#queue.splice(this.#queue.indexOf(sequence), 1);
+      this.#finish(sequence);
+    }
+    const units = gatherUnits(
+      waiting.filter((sequence) => !sequence.stopReason),
+      this.#rows,
+    );
+    const first = units[0];
     if (!first) return;
     const start = startOf(first);
     if (first.prompt.length - start > this.#pieceLength(first.prompt.length)) this.#stage(first, start);
     else if (start > 0) this.#prefillOne(first, start);
-    else this.#prefillTogether(this.#similarUnits(waiting));
-  }
-
-  /** Requests of the queue that could become active now, by prompt. Those that end before they begin are done here. */
-  #nextUnits(): Unit[] {
-    const units: Unit[] = [];
-    const free = this.#slots - this.#rows.active.length;
-    const candidates = this.#queue.slice(0, free);
-    for (const sequence of candidates) {
-      if (sequence.stopReason) {
-        this.#queue.splice(this.#queue.indexOf(sequence), 1);
-        this.#finish(sequence);
-        continue;
-      }
-      const { prompt } = sequence.request;
-      const same = units.find(
-        (unit) => unit.prompt.length === prompt.length && sharedPrefix(unit.prompt, prompt) === prompt.length,
-      );
-      if (same) same.members.push(sequence);
-      else units.push({ prompt, members: [sequence], match: this.#rows.longestPrefix(prompt) });
-    }
-    return units;
-  }
-
-  /** The first unit and those after it that fit into one run with it without much padding. */
-  #similarUnits(waiting: readonly Unit[]): Unit[] {
-    const chosen: Unit[] = [];
-    let longest = 0;
-    let real = 0;
-    for (const unit of waiting) {
-      const { length } = unit.prompt;
-      const width = Math.max(longest, length);
-      const padded = width * (chosen.length + 1);
-      const fits =
-        chosen.length === 0 ||
-        (padded <= this.#pieceLength(width) && padded <= 1.3 * (real + length) + 64 && startOf(unit) === 0);
-      if (!fits) continue;
-      // What shares a long beginning with one of this run is cheaper after it.
-      if (chosen.some((other) => sharedPrefix(other.prompt, unit.prompt) >= shortestReuse)) continue;
-      chosen.push(unit);
-      longest = width;
-      real += length;
-    }
-    return chosen;
+    else this.#prefillTogether(unitsOfOneRun(units, (width) => this.#pieceLength(width)));
   }
 
   /** Tokens of one prefill run at the capacity that `length` tokens a row need. */
@@ -391,7 +352,7 @@ export class Sampler {
       this.#promptTokens += count;
       this.#rows.advanceStaged(begin + count);
       if (!last) return;
-      this.#rows.unstage(true);
+      this.#rows.unstage(members.length);
       this.#staged = null;
       const row = this.#rows.active.length;
       this.#join(members[0]!, startOf(unit));
@@ -497,19 +458,4 @@ export class Sampler {
     this.#sampledTokens++;
     sequence.accept(chooser.token, chooser.logprob, chooser.plainLogprob);
   }
-}
-
-/** Where a prompt's own run begins: its last token is always run, because its hidden state is needed. */
-const startOf = ({ match, prompt }: Unit): number => Math.min(match?.length ?? 0, prompt.length - 1);
-
-/** Sequences that can draw from one row of a distribution: those of equal temperature. */
-function byTemperature(sequences: readonly Sequence[]): Sequence[][] {
-  const groups = new Map<number, Sequence[]>();
-  for (const sequence of sequences) {
-    const { inverseTemperature } = sequence.rules;
-    const group = groups.get(inverseTemperature);
-    if (group) group.push(sequence);
-    else groups.set(inverseTemperature, [sequence]);
-  }
-  return [...groups.values()];
 }
