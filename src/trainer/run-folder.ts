@@ -6,8 +6,12 @@
 
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { TroupeError } from "../errors.ts";
 import { RunFolderError } from "./errors.ts";
+
+/** Folders in which this process is running; other processes are told by `run.lock`. */
+const active = new Set<string>();
 
 export class RunFolder {
   readonly path: string;
@@ -40,6 +44,7 @@ export class RunFolder {
         await rename(path, movedTo);
       }
       await mkdir(join(path, "episodes"), { recursive: true });
+      active.add(resolve(path));
       await mkdir(join(path, "checkpoints"));
       await writeFile(join(path, "run.lock"), String(process.pid));
       await writeFile(join(path, "config.json"), `${JSON.stringify(config, undefined, 2)}\n`);
@@ -78,8 +83,12 @@ export class RunFolder {
   /** Written whole or not at all. */
   async summary(facts: Readonly<Record<string, unknown>>): Promise<void> {
     const target = join(this.path, "summary.json");
-    await writeFile(`${target}.partial`, `${JSON.stringify(facts, undefined, 2)}\n`);
-    await rename(`${target}.partial`, target);
+    try {
+      await writeFile(`${target}.partial`, `${JSON.stringify(facts, undefined, 2)}\n`);
+      await rename(`${target}.partial`, target);
+    } catch (error) {
+      throw folderError(this.path, error);
+    }
   }
 
   /** Fills a checkpoint folder, adds `state.json`, and gives it its name only when it is complete. */
@@ -99,7 +108,7 @@ export class RunFolder {
       await rename(partial, target);
     } catch (error) {
       await rm(partial, { recursive: true, force: true });
-      throw error;
+      throw TroupeError.is(error) ? error : folderError(target, error);
     }
     return target;
   }
@@ -109,6 +118,7 @@ export class RunFolder {
     await this.#metrics.close();
     await this.#timings.close();
     await rm(join(this.path, "run.lock"), { force: true });
+    active.delete(resolve(this.path));
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -132,7 +142,9 @@ async function refuseActive(path: string): Promise<void> {
   const lock = join(path, "run.lock");
   if (!existsSync(lock)) return;
   const pid = Number(await readFile(lock, "utf8"));
-  if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid || !isAlive(pid)) return;
+  const running =
+    pid === process.pid ? active.has(resolve(path)) : Number.isInteger(pid) && pid > 0 && isAlive(pid);
+  if (!running) return;
   throw new RunFolderError({
     code: "E_RUN_ACTIVE",
     message: `A run is going on in ${path} (process ${pid}).`,

@@ -280,6 +280,11 @@ test("an earlier run of the name is moved aside, a running one is refused", asyn
   await train(toy({ run: "name", steps: 1, seed: 2 }), control);
   expect(JSON.parse(await read("name", "summary.json")).seed).toBe(2);
   expect(JSON.parse(await read("name-1", "summary.json")).seed).toBe(1);
+  const both = await Promise.allSettled([
+    train(toy({ run: "twice", steps: 2 }), control),
+    train(toy({ run: "twice", steps: 2 }), control),
+  ]);
+  expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
   await mkdir(join(runsFolder, "busy"));
   // The parent of this process certainly lives.
   await writeFile(join(runsFolder, "busy", "run.lock"), String(process.ppid));
