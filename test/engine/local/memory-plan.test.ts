@@ -1,0 +1,174 @@
+/** @file The plan's exact parts by hand, its bounds against a measured training step, and what does not fit. */
+
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import {
+  availableMemory,
+  cacheRoom,
+  checkMemory,
+  fitMemory,
+  MemoryPlanError,
+  type MemorySettings,
+  memoryPlan,
+} from "../../../src/engine/local/memory-plan.ts";
+import { parseConfig } from "../../../src/engine/local/model/parse-config.ts";
+
+const small = {
+  architectures: ["LlamaForCausalLM"],
+  hidden_size: 128,
+  intermediate_size: 384,
+  num_hidden_layers: 4,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 512,
+  max_position_embeddings: 4096,
+  tie_word_embeddings: true,
+};
+/** The shape of Qwen3 0.6B. */
+const large = {
+  architectures: ["Qwen3ForCausalLM"],
+  hidden_size: 1024,
+  intermediate_size: 3072,
+  num_hidden_layers: 28,
+  num_attention_heads: 16,
+  num_key_value_heads: 8,
+  head_dim: 128,
+  vocab_size: 151936,
+  max_position_embeddings: 40960,
+  tie_word_embeddings: true,
+};
+const smallConfig = parseConfig(small);
+const largeConfig = parseConfig(large);
+
+const part = (settings: MemorySettings, name: string, config = largeConfig) =>
+  memoryPlan(config, settings).parts.find((entry) => entry.name === name)?.bytes;
+
+describe("exact parts", () => {
+  // Embedding 151936·1024; a layer: 2·1024·2048 + 2·1024·1024 + 3·1024·3072 + 2·1024 + 2·128; final norm 1024.
+  const parameters = 151936 * 1024 + 28 * (2 * 1024 * 2048 + 2 * 1024 * 1024 + 3 * 1024 * 3072 + 2304) + 1024;
+
+  test("weights, gradients and moments of full training", () => {
+    const plan = memoryPlan(largeConfig);
+    expect(plan.parameterCount).toBe(parameters);
+    expect(part({}, "weights")).toBe(4 * parameters);
+    expect(part({}, "gradients")).toBe(4 * parameters);
+    expect(part({}, "AdamW moments")).toBe(8 * parameters);
+  });
+
+  test("an adapter trains little and leaves the base once", () => {
+    const lora = { rank: 8, alpha: 16, targets: ["q_proj", "v_proj"] } as const;
+    const adapter = 28 * 8 * (1024 + 2048 + 1024 + 1024);
+    expect(memoryPlan(largeConfig, { lora }).trainedCount).toBe(adapter);
+    expect(part({ lora }, "gradients")).toBe(4 * adapter);
+    expect(part({ lora }, "weights")).toBe(4 * (parameters + adapter));
+  });
+
+  test("a frozen policy has neither gradients nor activations", () => {
+    const plan = memoryPlan(largeConfig, { trainable: false });
+    expect(plan.parts.map(({ name }) => name)).toEqual(["process", "weights", "keys and values", "sampling"]);
+    expect(plan.trainedCount).toBe(0);
+  });
+
+  test("keys and values of one token in every slot", () => {
+    // 28 layers, keys and values, 8 heads of 128, 16 slots and two spare rows.
+    expect(memoryPlan(largeConfig, { slots: 16 }).cacheBytesPerToken).toBe(28 * 2 * 8 * 128 * 4 * 18);
+  });
+
+  test("a value head adds its weights, trained or not", () => {
+    const before = memoryPlan(smallConfig).trainedCount;
+    expect(memoryPlan(smallConfig, { valueHead: true }).trainedCount).toBe(before + 129);
+  });
+
+  test("parts add up", () => {
+    const { parts, totalBytes } = memoryPlan(smallConfig);
+    expect(parts.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(totalBytes);
+    expect(parts.every(({ bytes }) => Number.isFinite(bytes) && bytes > 0)).toBe(true);
+  });
+});
+
+describe("a plan that does not fit", () => {
+  test("microbatches are halved before anything is refused", () => {
+    const whole = memoryPlan(largeConfig).totalBytes;
+    expect(fitMemory(largeConfig, {}, whole).settings.microbatchTokens).toBe(8192);
+    const smaller = fitMemory(largeConfig, {}, whole - 1e9);
+    expect(smaller.settings.microbatchTokens).toBeLessThan(8192);
+    expect(smaller.totalBytes).toBeLessThanOrEqual(whole - 1e9);
+  });
+
+  test("but not where the user chose them", () => {
+    const settings = { microbatchTokens: 8192 };
+    const { totalBytes } = memoryPlan(largeConfig, settings);
+    expect(() => fitMemory(largeConfig, settings, totalBytes - 1)).toThrow(/lower microbatchTokens \(8192\)/);
+  });
+
+  test("is refused with the numbers", () => {
+    let refused: unknown;
+    try {
+      fitMemory(largeConfig, {}, 6e9);
+    } catch (error) {
+      refused = error;
+    }
+    expect(refused).toBeInstanceOf(MemoryPlanError);
+    expect(refused).toMatchObject({ code: "E_MEMORY_PLAN", facts: { available: 6e9 } });
+    expect(String(refused)).toMatch(
+      /needs \d+\.\d\d GB; 6\.00 GB are available\. Most of it: AdamW moments 4\.77 GB/,
+    );
+    expect(String(refused)).toMatch(/train a LoRA adapter/);
+  });
+
+  test("says so when no setting can help", () => {
+    expect(() => fitMemory(largeConfig, {}, 1e9)).toThrow(
+      /the weights alone do not fit: choose a smaller model/,
+    );
+  });
+
+  test("the exact limit fits, one byte less does not", () => {
+    const plan = memoryPlan(smallConfig);
+    expect(() => checkMemory(plan, plan.totalBytes)).not.toThrow();
+    expect(() => checkMemory(plan, plan.totalBytes - 1)).toThrow(MemoryPlanError);
+  });
+
+  test("what is left becomes room for tokens, up to the context", () => {
+    const plan = memoryPlan(smallConfig, { slots: 4 });
+    expect(cacheRoom(plan, plan.totalBytes)).toBe(plan.cacheTokens);
+    expect(cacheRoom(plan, plan.totalBytes + 10 * plan.cacheBytesPerToken)).toBe(plan.cacheTokens + 10);
+    expect(cacheRoom(plan, 1e15)).toBe(4096);
+    expect(cacheRoom(plan, 0)).toBe(0);
+  });
+
+  test("this machine has memory", () => {
+    expect(availableMemory()).toBeGreaterThan(1e6);
+  });
+});
+
+describe("the bounds", () => {
+  const root = fileURLToPath(new URL("../../../", import.meta.url));
+
+  test.each([
+    ["many short sequences", small, 2048, 64],
+    ["a large vocabulary", { ...small, num_hidden_layers: 1, vocab_size: 16384 }, 512, 128],
+    ["one long sequence", { ...small, num_hidden_layers: 2 }, 1536, 1536],
+  ])("hold for a measured training step: %s", (_name, config, microbatchTokens, sequenceTokens) => {
+    const plan = memoryPlan(parseConfig(config), {
+      contextLength: sequenceTokens,
+      microbatchTokens,
+      slots: 1,
+    });
+    const child = spawnSync(
+      process.execPath,
+      [
+        "--import",
+        "jiti/register",
+        "test/engine/local/measured-step.ts",
+        JSON.stringify({ config, microbatchTokens, sequenceTokens }),
+      ],
+      { cwd: root, encoding: "utf8" },
+    );
+    expect(child.status, child.stderr).toBe(0);
+    const { peakBytes } = JSON.parse(child.stdout) as { peakBytes: number };
+    // The process itself is the larger part here, and an allocator's growth is coarse.
+    expect(plan.totalBytes / peakBytes).toBeGreaterThan(0.8);
+    expect(plan.totalBytes / peakBytes).toBeLessThan(2);
+  });
+});
