@@ -42,13 +42,15 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+const formatRate = (rate: number) => (rate < 1000 ? rate.toFixed(0) : `${(rate / 1000).toFixed(1)}k`);
+
 export function describeStep(view: StepView): string {
   const { step, steps, reward, groups, groupsWithoutSignal, failed, heldOut } = view;
   return [
     `step ${step}/${steps}`,
     `reward ${reward.toFixed(3)}`,
     ...(heldOut === undefined ? [] : [`held-out ${heldOut.name} ${heldOut.value.toFixed(3)}`]),
-    `${Math.round(view.tokensPerSecond).toLocaleString("en")} tokens/s`,
+    `${formatRate(view.tokensPerSecond)} tokens/s`,
     `${formatSeconds(view.secondsLeft)} left`,
     ...(groupsWithoutSignal === 0 ? [] : [`${groupsWithoutSignal}/${groups} groups without signal`]),
     ...(failed === 0 ? [] : [`${failed} failed`]),

@@ -37,16 +37,18 @@ export class RunFolder {
   ): Promise<{ readonly folder: RunFolder; readonly movedTo: string | undefined }> {
     const path = join(runsFolder, name);
     let movedTo: string | undefined;
+    if (active.has(resolve(path))) throw activeError(path, process.pid);
+    active.add(resolve(path));
     try {
       if (existsSync(path)) {
         await refuseActive(path);
         movedTo = firstFree(path);
         await rename(path, movedTo);
       }
-      await mkdir(join(path, "episodes"), { recursive: true });
-      active.add(resolve(path));
+      await mkdir(path, { recursive: true });
+      await writeFile(join(path, "run.lock"), String(process.pid), { flag: "wx" });
+      await mkdir(join(path, "episodes"));
       await mkdir(join(path, "checkpoints"));
-      await writeFile(join(path, "run.lock"), String(process.pid));
       await writeFile(join(path, "config.json"), `${JSON.stringify(config, undefined, 2)}\n`);
       const folder = new RunFolder(
         path,
@@ -55,6 +57,7 @@ export class RunFolder {
       );
       return { folder, movedTo };
     } catch (error) {
+      active.delete(resolve(path));
       throw folderError(path, error);
     }
   }
@@ -142,13 +145,15 @@ async function refuseActive(path: string): Promise<void> {
   const lock = join(path, "run.lock");
   if (!existsSync(lock)) return;
   const pid = Number(await readFile(lock, "utf8"));
-  const running =
-    pid === process.pid ? active.has(resolve(path)) : Number.isInteger(pid) && pid > 0 && isAlive(pid);
-  if (!running) return;
-  throw new RunFolderError({
+  // A lock of this very process in a folder that is not active is left over from an earlier one of the same number.
+  if (pid !== process.pid && Number.isInteger(pid) && pid > 0 && isAlive(pid)) throw activeError(path, pid);
+}
+
+function activeError(path: string, pid: number): RunFolderError {
+  return new RunFolderError({
     code: "E_RUN_ACTIVE",
     message: `A run is going on in ${path} (process ${pid}).`,
-    hint: `choose another name with --run, or remove ${lock} if that process is not a run.`,
+    hint: `choose another name with --run, or remove ${join(path, "run.lock")} if that process is not a run.`,
     facts: { path, pid },
   });
 }

@@ -174,7 +174,7 @@ test("progress is a live line on a terminal and plain lines elsewhere", () => {
   const output = { write: (text: string) => written.push(text) };
   consoleReporter(output).step(view);
   expect(written).toEqual([
-    "step 3/60 · reward 0.250 · held-out f1 0.500 · 12,346 tokens/s · 1 min 15 s left · 2/8 groups without signal · 1 failed\n",
+    "step 3/60 · reward 0.250 · held-out f1 0.500 · 12.3k tokens/s · 1 min 15 s left · 2/8 groups without signal · 1 failed\n",
   ]);
   written.length = 0;
   const before = process.env.CI;
