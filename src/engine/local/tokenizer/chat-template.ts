@@ -79,6 +79,7 @@ export class ChatTemplate {
 
   /** @throws ChatTemplateError when the template refuses the conversation or fails on it. */
   render({ messages, addGenerationPrompt = false, tools, documents, variables }: ChatTemplateInput): string {
+    checkMessages(messages);
     const { specialTokens, now } = this.#globals;
     try {
       const environment = new Environment();
@@ -111,6 +112,23 @@ export class ChatTemplate {
       });
     }
   }
+}
+
+/** A template prints nothing for what is missing, so that a prompt would silently lack it. */
+function checkMessages(messages: ChatTemplateInput["messages"]): void {
+  const wrong = messages.findIndex(
+    (message) => !isObject(message) || typeof message.role !== "string" || Object.keys(message).length < 2,
+  );
+  if (messages.length > 0 && wrong < 0) return;
+  throw new ChatTemplateError({
+    code: "E_CHAT_MESSAGES",
+    message:
+      messages.length === 0
+        ? "A chat prompt was asked for without messages."
+        : `Message ${wrong} of ${messages.length} has no role or no content: ${JSON.stringify(messages[wrong])}.`,
+    hint: 'give at least one message such as { role: "user", content: "…" }.',
+    facts: { index: wrong, count: messages.length },
+  });
 }
 
 /** The templates of one folder, by name; "default" is the usual one, "tool_use" is taken when tools are given. */

@@ -15,6 +15,11 @@ export function portableTokenizerJson(json: JsonObject, file: string): JsonObjec
   if (!isObject(model.vocab) || !Array.isArray(model.merges)) {
     throw badFormat(file, 'has a "model" without "vocab" and "merges"');
   }
+  for (const [token, id] of Object.entries(model.vocab)) {
+    if (!Number.isSafeInteger(id) || (id as number) < 0) {
+      throw badFormat(file, `gives the token ${JSON.stringify(token)} the id ${id}`);
+    }
+  }
   return {
     ...json,
     // Some writers leave a part that is null out; the library wants it named.

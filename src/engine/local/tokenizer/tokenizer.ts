@@ -240,9 +240,8 @@ function vocabularyOf(
   for (const { content, id } of added) ids.set(content, id);
   const vocabulary: (string | undefined)[] = [];
   for (const [token, id] of ids) {
-    if (!Number.isSafeInteger(id) || id < 0 || id >= 2 ** 26) {
+    if (id < 0 || id >= 2 ** 26)
       throw badFormat(file, `gives the token ${JSON.stringify(token)} the id ${id}`);
-    }
     while (vocabulary.length <= id) vocabulary.push(undefined);
     vocabulary[id] = token;
   }
