@@ -98,10 +98,7 @@ export class TensorSet {
       expected.add(stored);
       const place = this.#places.get(stored);
       if (!place) missing.push(stored);
-      else if (
-        place.entry.shape.length !== shape.length ||
-        place.entry.shape.some((size, i) => size !== shape[i])
-      ) {
+      else if (!sameShape(place.entry.shape, shape)) {
         shaped.push(`${stored} is [${place.entry.shape}] instead of [${shape}]`);
       }
     }
@@ -128,17 +125,31 @@ export class TensorSet {
     await place.shard.readInto(name, target);
   }
 
-  /** Reads the tensors of `shapes` to where `table` has them. */
+  /** Reads the tensors of `shapes` to where `table` has them; a table of another model is refused before. */
   async readAll(
     shapes: Shapes,
     table: ParameterTable,
     flat: Float32Array,
     nameOf: (name: string) => string,
   ): Promise<void> {
+    const wrong = shapes.flatMap(([name, shape]) => {
+      const place = table.byName.get(name);
+      if (!place) return [`${name} has no place`];
+      return sameShape(place.shape, shape)
+        ? []
+        : [`${name} is [${shape}] in the file and [${place.shape}] here`];
+    });
+    if (wrong.length > 0) {
+      throw new CheckpointError({
+        code: "E_CHECKPOINT_TENSORS",
+        message: `${this.origin} is of another model than the one it is read into: ${sample(wrong)}.`,
+        hint: "restore into a policy of the same base model and the same adapter settings.",
+        facts: { file: this.origin, wrong },
+      });
+    }
     for (const [name] of shapes) {
-      const parameter = table.byName.get(name);
-      if (!parameter) throw new RangeError(`The parameter table has no "${name}".`);
-      await this.readInto(nameOf(name), flat.subarray(parameter.offset, parameter.offset + parameter.length));
+      const { offset, length } = table.byName.get(name)!;
+      await this.readInto(nameOf(name), flat.subarray(offset, offset + length));
     }
   }
 
@@ -203,6 +214,9 @@ function noWeights(folder: string, names: ReadonlySet<string>): CheckpointError 
     facts: { folder, other },
   });
 }
+
+const sameShape = (a: readonly number[], b: readonly number[]) =>
+  a.length === b.length && a.every((size, i) => size === b[i]);
 
 const list = (what: string, names: readonly string[]) =>
   names.length === 0 ? "" : `${names.length} ${what} (${sample(names)})`;

@@ -188,6 +188,18 @@ describe("a folder that does not fit is refused by name", () => {
     expect((await loadModel(folder)).config.tiedHead).toBe(true);
   });
 
+  test("weights that are read into the table of another model", async () => {
+    const model = await ModelFolder.open(fixture("models/llama"));
+    const { table, flat } = await loadModel(fixture("models/qwen3"));
+    await expect(model.readWeights(table, flat)).rejects.toMatchObject({
+      code: "E_CHECKPOINT_TENSORS",
+      message: expect.stringMatching(
+        /another model .*q_proj\.weight is \[32,32\] in the file and \[64,32\] here/,
+      ),
+    });
+    await model.close();
+  });
+
   test("NaN in a tensor", async () => {
     const folder = copyOf("llama");
     const file = join(folder, "model.safetensors");
