@@ -8,6 +8,7 @@ import type { ChatMessage, PolicyTokenizer } from "../../policy.ts";
 import { type AddedToken, AddedTokenMatcher } from "./added-tokens.ts";
 import { type ChatTemplateInput, ChatTemplates, type TemplateMessage } from "./chat-template.ts";
 import { TokenizerError } from "./errors.ts";
+import { speedUpSplits } from "./fast-split.ts";
 import { breakTokens } from "./guarded-content.ts";
 import { addedTokensOf, endTokensOf, namedTokens } from "./special-tokens.ts";
 import { type TokenBytes, TokenDecoder } from "./token-decoder.ts";
@@ -221,7 +222,9 @@ export class ModelTokenizer implements PolicyTokenizer {
 
 function libraryTokenizer(json: object, file: string): Tokenizer {
   try {
-    return new Tokenizer(json, {});
+    const tokenizer = new Tokenizer(json, {});
+    speedUpSplits(tokenizer.pre_tokenizer);
+    return tokenizer;
   } catch (cause) {
     throw badFormat(file, `cannot be used: ${(cause as Error).message}`, cause);
   }
