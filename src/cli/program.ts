@@ -1,15 +1,17 @@
 /** @file The `troupe` command: its commands and how it ends. */
 
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { registerDoctor } from "./doctor.ts";
 import { describeError, errorFacts, exitCodeOf, exitCodes } from "./errors.ts";
+import { registerPull } from "./pull.ts";
 import { registerTrain } from "./train-command.ts";
 
 const exitCodeHelp = `
 Exit codes: 0 done · 1 failed · 2 wrong use or faulty configuration, nothing spent · 3 run stopped because going on was
 worthless · 130 interrupted.`;
 
-export async function createProgram(): Promise<Command> {
+export function createProgram(): Command {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
     version: string;
   };
@@ -19,26 +21,17 @@ export async function createProgram(): Promise<Command> {
     .addHelpText("after", exitCodeHelp)
     .exitOverride();
   registerTrain(program);
-  await registerFrom(program, "doctor", "registerDoctor");
-  await registerFrom(program, "pull", "registerPull");
-  // Commands made before exitOverride would end the process themselves.
+  registerDoctor(program);
+  registerPull(program);
+  // A command that was built apart and added would end the process itself.
   for (const command of program.commands) command.exitOverride();
   return program;
-}
-
-/** Commands of the engine come in with their files, so that a build without an engine still trains remote policies. */
-async function registerFrom(program: Command, file: string, name: string): Promise<void> {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const url = new URL(`./${file}.${extension}`, import.meta.url);
-  if (!existsSync(url)) return;
-  const loaded = (await import(/* @vite-ignore */ url.href)) as Record<string, (program: Command) => void>;
-  loaded[name]?.(program);
 }
 
 /** Runs the command line and returns the exit code. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   try {
-    const program = await createProgram();
+    const program = createProgram();
     await program.parseAsync([...argv], { from: "user" });
     return typeof process.exitCode === "number" ? process.exitCode : exitCodes.ok;
   } catch (error) {
