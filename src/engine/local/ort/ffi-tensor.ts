@@ -30,7 +30,7 @@ function end(lifetime: Lifetime): void {
 const forgotten = new FinalizationRegistry<Lifetime>(end);
 
 /** Keeps a tensor for as long as somebody holds a view of the memory that the runtime owns. */
-const owners = new WeakMap<ArrayBuffer, FfiTensor>();
+const owners = new WeakMap<ArrayBufferLike, FfiTensor>();
 
 const shapeScratch = new BigInt64Array(highestRank);
 
@@ -45,6 +45,8 @@ export class FfiTensor implements OrtTensor {
   /** These two are read from the runtime on demand: most outputs only pass from graph to graph. */
   #shape: Shape | undefined;
   #data: TensorArray | undefined;
+  /** The tensor in whose memory this one lies, where that memory is the runtime's. */
+  readonly #owner: FfiTensor | undefined;
 
   private constructor(
     environment: OrtEnvironment,
@@ -58,6 +60,7 @@ export class FfiTensor implements OrtTensor {
     this.elementType = elementType;
     this.#shape = shape;
     this.#data = data;
+    this.#owner = data === undefined ? undefined : owners.get(data.buffer);
     forgotten.register(this, this.#lifetime, this);
   }
 
@@ -101,12 +104,16 @@ export class FfiTensor implements OrtTensor {
   /** The OrtValue, for a run; `side` and `name` say in an error which one was unusable. */
   handleFor(side: "Input" | "Output", name: string): Pointer {
     const lifetime = this.#lifetime;
-    if (!lifetime.alive) throw tensorDisposed(`${side} "${name}"`);
+    if (!lifetime.alive || this.#owner?.isDisposed) throw tensorDisposed(`${side} "${name}"`);
     const data = this.#data;
     if (data !== undefined && data.length !== this.#shape!.length) {
       throw tensorDetached(`${side} "${name}"`, this.#shape!.dimensions, data.length);
     }
     return lifetime.value;
+  }
+
+  get isDisposed(): boolean {
+    return !this.#lifetime.alive;
   }
 
   dispose(): void {
