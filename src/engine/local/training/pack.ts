@@ -42,15 +42,23 @@ export interface PackedBatch {
   readonly positions: number;
 }
 
-/** @throws TrainingError that names the sequence when one is malformed or longer than the model's context. */
-export function packBatch(batch: readonly TrainingSequence[], options: PackOptions): PackedBatch {
+/**
+ * `wanted` may leave sequences out, given the range of their scored tokens in arrays that are flat over the batch.
+ * @throws TrainingError that names the sequence when one is malformed or longer than the model's context.
+ */
+export function packBatch(
+  batch: readonly TrainingSequence[],
+  options: PackOptions,
+  wanted: (from: number, to: number) => boolean = () => true,
+): PackedBatch {
   const offsets = new Int32Array(batch.length + 1);
   const indices: number[] = [];
   for (const [index, sequence] of batch.entries()) {
     check(sequence, index, options);
     const scored = sequence.mask.reduce((sum, bit) => sum + bit, 0);
-    offsets[index + 1] = offsets[index]! + scored;
-    if (scored > 0) indices.push(index);
+    const from = offsets[index]!;
+    offsets[index + 1] = from + scored;
+    if (scored > 0 && wanted(from, from + scored)) indices.push(index);
   }
   const { budget, costs, share = true } = options;
   const widest = Math.min(budget.tokens, Math.floor(Math.sqrt(budget.pairs)));

@@ -74,6 +74,8 @@ export class TrainingModel {
   readonly #pack: PackOptions;
   #retained: Retained | null = null;
   #accumulated = false;
+  /** A pass has added some microbatches and not yet all; stays true where it failed. */
+  #incomplete = false;
 
   constructor(graphs: TrainingGraphs, options: TrainingModelOptions) {
     const { config } = graphs;
@@ -145,9 +147,12 @@ export class TrainingModel {
     if (!retained) this.#release();
     this.#retained = null;
     try {
-      const packed = retained?.packed ?? packBatch(batch, this.#pack);
       this.#checkValues(gradients.values !== undefined);
+      // A sequence without gradient adds exactly nothing: groups whose rewards are all equal cost no backward pass.
+      const packed =
+        retained?.packed ?? packBatch(batch, this.#pack, (from, to) => anyNonZero(gradients, from, to));
       checkTokenGradients(gradients, packed.scoredCount);
+      this.#accumulated ||= packed.scoredCount > 0;
       packed.microbatches.forEach((microbatch, i) => {
         const activations =
           retained?.activations[i] ?? this.graphs.body.forward(this.weights, this.adapter, microbatch.packed);
@@ -157,6 +162,7 @@ export class TrainingModel {
           ...(gradients.values && { values: gatherFromBatch(microbatch, gradients.values) }),
         });
       });
+      this.#incomplete = false;
     } finally {
       for (const activations of retained?.activations ?? []) activations.dispose();
     }
@@ -195,6 +201,7 @@ export class TrainingModel {
         activations.dispose();
       }
     }
+    this.#incomplete = false;
     return all;
   }
 
@@ -212,6 +219,7 @@ export class TrainingModel {
     for (const microbatch of packed.microbatches) {
       const activations = this.graphs.body.forward(this.weights, this.adapter, microbatch.packed);
       try {
+        this.#incomplete = true;
         const hidden = this.#hiddenGradient(activations.hidden);
         const result = this.graphs.head.forwardBackward(
           this.#rows(microbatch, activations.hidden),
@@ -224,6 +232,7 @@ export class TrainingModel {
         activations.dispose();
       }
     }
+    this.#incomplete = false;
     const loss = logprobs.reduce((sum, logprob, i) => sum + logprob * slopes[i]!, 0);
     return { loss, logprobs };
   }
@@ -237,7 +246,14 @@ export class TrainingModel {
         hint: "call backward first; a batch without scored tokens adds nothing",
       });
     }
-    this.#release();
+    if (this.#incomplete) {
+      throw new TrainingError({
+        code: "E_GRADIENT_INCOMPLETE",
+        message:
+          "A step was asked for after a backward pass that failed halfway: a part of its gradient is missing.",
+        hint: "call clearGradients and run the batch again",
+      });
+    }
     const { learningRate, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0, maxGradientNorm } = options;
     const result = this.optimizer.step({
       ...{ learningRate, betas, epsilon, weightDecay },
@@ -247,9 +263,12 @@ export class TrainingModel {
     return { ...result, version: this.version };
   }
 
+  /** Also to be called when weights were replaced: it drops retained activations. */
   clearGradients(): void {
+    this.#release();
     this.gradients.flat.fill(0);
     this.#accumulated = false;
+    this.#incomplete = false;
   }
 
   /** Frees what belongs to this policy alone: not the graphs, not the weights. */
@@ -285,6 +304,7 @@ export class TrainingModel {
 
   /** `gradients` per target, [N]. */
   #differentiate(microbatch: Microbatch, activations: BodyActivations, gradients: TokenGradients): void {
+    this.#incomplete = true;
     const hidden = this.#hiddenGradient(activations.hidden);
     const { logprobs, entropies, values } = gradients;
     this.graphs.head.backward(
@@ -332,6 +352,12 @@ function emptyResult(count: number, { entropy, values }: ForwardOptions): Forwar
     ...(entropy && { entropies: new Float32Array(count) }),
     ...(values && { values: new Float32Array(count) }),
   };
+}
+
+function anyNonZero(gradients: TokenGradients, from: number, to: number): boolean {
+  return [gradients.logprobs, gradients.entropies, gradients.values].some((values) =>
+    values?.subarray(from, to).some((value) => value !== 0),
+  );
 }
 
 /** The same tokens in the same order; the objects may be copies, as when they come from another thread. */

@@ -166,6 +166,31 @@ describe("a batch may be cut in any way", () => {
     expect(worstOfTensors(retained.gradients, streamed.gradients)).toBeLessThan(2e-5);
   });
 
+  it("leaves out sequences without gradient, and only those", () => {
+    const gradients = randomGradients(scoredCount(batch), 6);
+    // The first, the third and the fourth sequence: scored tokens 0–2, 5–8 and 9–10.
+    for (const values of [gradients.logprobs, gradients.entropies!, gradients.values!]) {
+      values.fill(0, 0, 3);
+      values.fill(0, 5, 11);
+    }
+    const retained = otherModel(policy);
+    retained.forward(batch, { entropy: true, retain: true });
+    retained.backward(batch, gradients);
+    const left = otherModel(policy);
+    left.backward(batch, gradients);
+    expect(worstOfTensors(retained.gradients, left.gradients)).toBeLessThan(2e-5);
+    const alone = otherModel(policy);
+    alone.backward([batch[1]!, batch[4]!, batch[5]!], {
+      logprobs: gradients.logprobs.filter((_, i) => (i >= 3 && i < 5) || i >= 11),
+      entropies: gradients.entropies!.filter((_, i) => (i >= 3 && i < 5) || i >= 11),
+      values: gradients.values!.filter((_, i) => (i >= 3 && i < 5) || i >= 11),
+    });
+    expect(worstOfTensors(alone.gradients, left.gradients)).toBeLessThan(2e-5);
+    const nothing = otherModel(policy);
+    nothing.backward(batch, { logprobs: new Float32Array(scoredCount(batch)) });
+    expect(nothing.gradients.flat.every((g) => g === 0)).toBe(true);
+  });
+
   it("gradients of several calls add up", () => {
     const gradients = randomGradients(scoredCount(batch), 6, false);
     const once = otherModel(policy);
@@ -324,6 +349,27 @@ describe("refusals", () => {
     expect(model.forward(nothing, { retain: true })).toEqual({ logprobs: new Float32Array(0) });
     model.backward(nothing, { logprobs: new Float32Array(0) });
     expect(() => model.step({ learningRate: 0.1 })).toThrow(code("E_STEP_WITHOUT_GRADIENT"));
+  });
+
+  it("no step follows a backward pass that failed halfway", async () => {
+    const { model, weights, graphs } = await smallPolicy(backend, tinyConfig("llama"), {
+      microbatchTokens: 12,
+    });
+    const before = weights.flat.slice();
+    let calls = 0;
+    const failing = () =>
+      model.forwardBackward(batch, ({ places }) => {
+        if (calls++ > 0) throw new Error("the loss failed");
+        return { logprobs: new Float32Array(places.length).fill(1) };
+      });
+    expect(failing).toThrow("the loss failed");
+    expect(() => model.step({ learningRate: 0.1 })).toThrow(code("E_GRADIENT_INCOMPLETE"));
+    model.clearGradients();
+    expect(() => model.step({ learningRate: 0.1 })).toThrow(code("E_STEP_WITHOUT_GRADIENT"));
+    expect(worst(weights.flat, before)).toBe(0);
+    model.trainOnTargets(batch);
+    expect(model.step({ learningRate: 0.1 }).version).toBe(1);
+    graphs.dispose();
   });
 
   it("a failed step leaves weights and gradients for inspection", async () => {
