@@ -58,3 +58,10 @@ export function checkTokenGradients(gradients: TokenGradients, count: number): v
     }
   }
 }
+
+/** Whether any of the gradients in a range of scored tokens is not zero (NaN is not). */
+export function anyNonZero(gradients: TokenGradients, from: number, to: number): boolean {
+  return [gradients.logprobs, gradients.entropies, gradients.values].some((values) =>
+    values?.subarray(from, to).some((value) => value !== 0),
+  );
+}

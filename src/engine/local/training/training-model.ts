@@ -15,14 +15,22 @@ import type {
 import { AdamW } from "../model/adamw.ts";
 import type { BodyActivations } from "../model/body.ts";
 import type { HeadRows } from "../model/head.ts";
-import { headName, layerLinears } from "../model/parameters.ts";
+import { headName } from "../model/parameters.ts";
 import { valueBackward, valueForward, valueWeightName } from "../model/value-head.ts";
 import { FlatTensors } from "../model/weights.ts";
 import type { OrtTensor } from "../ort/backend.ts";
 import { TrainingError } from "./errors.ts";
 import { type Microbatch, type PackBudget, type PackedBatch, type PackOptions, packBatch } from "./pack.ts";
-import type { PackCosts } from "./share-prefixes.ts";
-import { checkTokenGradients, collect, gatherFromBatch, scatterToBatch, spread } from "./token-arrays.ts";
+import { packCosts } from "./pack-costs.ts";
+import { sameBatch } from "./same-batch.ts";
+import {
+  anyNonZero,
+  checkTokenGradients,
+  collect,
+  gatherFromBatch,
+  scatterToBatch,
+  spread,
+} from "./token-arrays.ts";
 import type { TrainingGraphs } from "./training-graphs.ts";
 
 export interface TrainingModelOptions {
@@ -94,7 +102,7 @@ export class TrainingModel {
       vocabularySize: config.vocabularySize,
       contextLength: Math.min(options.contextLength ?? config.contextLength, config.contextLength),
       budget,
-      costs: packCosts(graphs),
+      costs: packCosts(config),
       share: sharePrefixes,
     };
   }
@@ -352,35 +360,4 @@ function emptyResult(count: number, { entropy, values }: ForwardOptions): Forwar
     ...(entropy && { entropies: new Float32Array(count) }),
     ...(values && { values: new Float32Array(count) }),
   };
-}
-
-function anyNonZero(gradients: TokenGradients, from: number, to: number): boolean {
-  return [gradients.logprobs, gradients.entropies, gradients.values].some((values) =>
-    values?.subarray(from, to).some((value) => value !== 0),
-  );
-}
-
-/** The same tokens in the same order; the objects may be copies, as when they come from another thread. */
-function sameBatch(a: readonly TrainingSequence[], b: readonly TrainingSequence[]): boolean {
-  if (a === b) return true;
-  const same = (x: Int32Array | Uint8Array, y: Int32Array | Uint8Array) =>
-    x.length === y.length && x.every((value, i) => value === y[i]);
-  return (
-    a.length === b.length &&
-    a.every(
-      (x, i) =>
-        same(x.tokens, b[i]!.tokens) &&
-        same(x.mask, b[i]!.mask) &&
-        (x.temperature ?? 1) === (b[i]!.temperature ?? 1),
-    )
-  );
-}
-
-/** An elementwise pass over attention scores costs about as much as this many operations of a matrix product. */
-const operationsPerScore = 200;
-
-/** Operations of one layer per token, and per pair of positions. */
-function packCosts({ config }: TrainingGraphs): PackCosts {
-  const linear = layerLinears(config).reduce((sum, [, out, input]) => sum + out * input, 0);
-  return { token: 2 * linear, pair: config.heads * (4 * config.headSize + operationsPerScore) };
 }
