@@ -44,10 +44,13 @@ export class AddedTokenMatcher {
 
   /** Cuts the tokens out; pieces are not empty. */
   split(text: string): readonly Section[] {
-    if (!this.#pattern) return text === "" ? [] : [text];
+    const pattern = this.#pattern;
+    if (!pattern) return text === "" ? [] : [text];
     const sections: Section[] = [];
     let start = 0;
-    for (const match of text.matchAll(this.#pattern)) {
+    // Not matchAll, which copies the pattern and has it compiled again for each text.
+    pattern.lastIndex = 0;
+    for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
       const token = this.#byContent.get(match[0])!;
       let from = match.index;
       let to = from + match[0].length;

@@ -120,7 +120,7 @@ function bytesOfPiece(token: string | undefined, { replacements }: PieceRules): 
   if (token === undefined) return nothing;
   const byte = byteOf(token);
   if (byte !== undefined) return Uint8Array.of(byte);
-  return encoder.encode(replacements.reduce((text, [from, to]) => text.replaceAll(from, to), token));
+  return encoder.encode(replacements.reduce((text, [from, to]) => text.replaceAll(from, () => to), token));
 }
 
 /** `undefined` for a byte-level decoder. */

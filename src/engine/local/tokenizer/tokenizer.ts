@@ -251,8 +251,10 @@ function vocabularyOf(
   return { ids, vocabulary };
 }
 
+const halfPair = /\p{Surrogate}/u;
+
 function checkText(text: string): void {
-  const at = text.search(/\p{Surrogate}/u);
+  const at = text.search(halfPair);
   if (at < 0) return;
   throw new TokenizerError({
     code: "E_TOKENIZER_TEXT",

@@ -96,9 +96,9 @@ describe("byte fallback", () => {
 });
 
 describe("long and odd input", () => {
-  test("a run of 200,000 characters", () => {
+  test("a run of 40,000 characters", () => {
     for (const unit of ["a", " ", "\n", "é", "7"]) {
-      const text = unit.repeat(200_000);
+      const text = unit.repeat(40_000);
       expect(trained.decode(trained.encode(text))).toBe(text);
     }
   });
