@@ -214,10 +214,11 @@ export function decodeBodyGraph({ config, lora, threads }: DecodeBodyOptions): D
     const inner = g.op("Mul", [silu, project(mlpInput, layer, "mlp.up_proj")]);
     x = g.op("Add", [x, project(inner, layer, "mlp.down_proj")]);
   }
-  g.output(norm(x, finalNormName), ["n", hiddenSize], "hidden");
-  for (const [layer, [key, value]] of presents.entries()) {
-    g.output(key, cacheShape, `present_key.${layer}`);
-    g.output(value, cacheShape, `present_value.${layer}`);
+  // Outputs keep the names of their values: a renamed one would be copied, and the cache would not be written in place.
+  g.output(norm(x, finalNormName), ["n", hiddenSize]);
+  for (const [key, value] of presents) {
+    g.output(key, cacheShape);
+    g.output(value, cacheShape);
   }
   return { model: g.build(), weights: [...weights.keys()], adapter: [...adapters.keys()] };
 }
@@ -252,16 +253,16 @@ export function decodeHeadGraph(config: DecoderConfig, kind: "plain" | "full", t
   let sampled = plain;
   if (inverse) {
     sampled = softmax(g.op("Mul", [logits, inverse]));
-    g.output(logits, row, "logits");
+    g.output(logits, row);
   }
-  g.output(plain, row, "probabilities");
-  if (inverse) g.output(sampled, row, "sampledProbabilities");
+  g.output(plain, row);
+  if (inverse) g.output(sampled, row);
   const block = samplingBlock(vocabularySize);
   if (block > 0) {
     const blocks = vocabularySize / block;
     const split = g.op("Reshape", [sampled, g.int64s([-1, blocks, block])]);
     const sums = g.op("ReduceSum", [split, g.int64s([2])], { attributes: { keepdims: 0 } });
-    g.output(sums, ["n", blocks], "blockSums");
+    g.output(sums, ["n", blocks]);
   }
   return g.build();
 }

