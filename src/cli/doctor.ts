@@ -8,11 +8,12 @@ import { type Command, InvalidArgumentError } from "commander";
 import { formatBytes } from "../engine/local/checkpoint/checkpoint-error.ts";
 import { ModelFolder, readModelConfig, requireFolder } from "../engine/local/checkpoint/model-folder.ts";
 import {
-  availableMemory,
   cacheRoom,
   fitMemory,
+  type Memory,
   type MemoryPlan,
   type MemorySettings,
+  measureMemory,
   memoryPlan,
 } from "../engine/local/memory-plan.ts";
 import type { DecoderConfig } from "../engine/local/model/config.ts";
@@ -21,7 +22,7 @@ import { TroupeError } from "../errors.ts";
 import type { ProgressStream } from "./progress-line.ts";
 
 export interface DoctorOptions extends MemorySettings {
-  /** Bytes to plan with. Default: what this process can take. */
+  /** Bytes to plan with. Default: what this machine has and this process can take. */
   readonly available?: number;
   /** Also read every weight and look for NaN and infinity. Default false. */
   readonly weights?: boolean;
@@ -50,12 +51,15 @@ export interface DoctorReport {
 /** Every check runs, whatever the others say, so that one call names all that is wrong. */
 export async function runDoctor(folder: string, options: DoctorOptions = {}): Promise<DoctorReport> {
   const checks: DoctorCheck[] = [];
-  const available = options.available ?? availableMemory();
+  const measured = measureMemory();
+  const memory =
+    options.available === undefined ? measured : { available: options.available, total: options.available };
+  const { available } = memory;
   const config = await checkConfig(folder, options, checks);
   let plan: MemoryPlan | undefined;
   if (config) {
     await attempt(checks, "weights", () => checkWeights(folder, config, options));
-    plan = checkPlan(config, options, available, checks);
+    plan = checkPlan(config, options, memory, checks);
   }
   await checkTokenizer(folder, config, checks);
   if (options.kernels !== false) await attempt(checks, "kernels", checkKernels);
@@ -139,11 +143,12 @@ async function checkWeights(
 function checkPlan(
   config: DecoderConfig,
   options: DoctorOptions,
-  available: number,
+  memory: Memory,
   checks: DoctorCheck[],
 ): MemoryPlan {
+  const { available } = memory;
   try {
-    const plan = fitMemory(config, options, available);
+    const plan = fitMemory(config, options, memory);
     const room = cacheRoom(plan, available);
     const lowered = options.microbatchTokens === undefined && plan.settings.microbatchTokens < 8192;
     checks.push({

@@ -17,10 +17,14 @@ import type { LocalModelOptions } from "./worker/protocol.ts";
 /** The plan does not fit into the memory that is there. */
 export class MemoryPlanError extends TroupeError {}
 
-export type MemorySettings = Pick<
-  LocalModelOptions,
-  "trainable" | "lora" | "valueHead" | "slots" | "contextLength" | "microbatchTokens"
->;
+export interface MemorySettings
+  extends Pick<
+    LocalModelOptions,
+    "trainable" | "lora" | "valueHead" | "slots" | "contextLength" | "microbatchTokens"
+  > {
+  /** The base's weights are in memory already, shared with another policy. Default false. */
+  readonly baseInMemory?: boolean;
+}
 
 export interface MemoryPart {
   readonly name: string;
@@ -32,7 +36,7 @@ export interface MemoryPart {
 export interface MemoryPlan {
   readonly parts: readonly MemoryPart[];
   readonly totalBytes: number;
-  readonly settings: Required<Omit<MemorySettings, "lora">>;
+  readonly settings: Required<Omit<MemorySettings, "lora" | "baseInMemory">>;
   /** Tokens that the longest training sequence was assumed to have; attention grows with its square. */
   readonly sequenceTokens: number;
   /** Tokens a slot that the plan counts. The cache grows with what is sampled; {@link cacheRoom} says how far it can. */
@@ -69,6 +73,7 @@ export function memoryPlan(config: DecoderConfig, settings: MemorySettings = {})
     slots = 64,
     contextLength = config.contextLength,
     microbatchTokens = 8192,
+    baseInMemory = false,
   } = settings;
   const sequenceTokens =
     settings.contextLength === undefined ? Math.min(config.contextLength, assumedTokens) : contextLength;
@@ -86,7 +91,9 @@ export function memoryPlan(config: DecoderConfig, settings: MemorySettings = {})
     { name: "process", bytes: processBytes, note: "Node, ONNX Runtime, graphs" },
     {
       name: "weights",
-      bytes: 4 * weights.flatLength + (lora ? trainedBytes : 4 * (trained.flatLength - weights.flatLength)),
+      bytes:
+        4 * (baseInMemory ? 0 : weights.flatLength) +
+        (lora ? trainedBytes : 4 * (trained.flatLength - weights.flatLength)),
       note: `${count(weights.count)} parameters in float32${lora ? `, adapter of ${count(trained.count)}` : ""}`,
     },
     {
@@ -180,21 +187,37 @@ export function cacheRoom(plan: MemoryPlan, available: number = availableMemory(
   return Math.max(0, Math.min(plan.settings.contextLength, room));
 }
 
+/** What there is, in bytes. */
+export interface Memory {
+  /** What this process can still take; decides whether a plan is refused. */
+  readonly available: number;
+  /** What the machine or container has; decides on settings, so that they do not vary from run to run. */
+  readonly total: number;
+}
+
+export function measureMemory(): Memory {
+  const limit = process.constrainedMemory();
+  return { available: availableMemory(), total: limit > 0 ? Math.min(limit, totalmem()) : totalmem() };
+}
+
+/** The share of a machine that a policy may plan to fill. */
+const planShare = 0.8;
+
 /**
- * The plan that is carried out: where `microbatchTokens` is not given, it is halved until the plan fits.
+ * The plan that is carried out: where `microbatchTokens` is not given, it is halved until the plan fits the machine.
  * A smaller microbatch gives the same gradients in less memory, somewhat slower.
  *
- * @throws MemoryPlanError if nothing fits.
+ * @throws MemoryPlanError if the plan does not fit what is available.
  */
 export function fitMemory(
   config: DecoderConfig,
   settings: MemorySettings = {},
-  available: number = availableMemory(),
+  { available, total }: Memory = measureMemory(),
 ): MemoryPlan {
   let plan = memoryPlan(config, settings);
   while (
     settings.microbatchTokens === undefined &&
-    plan.totalBytes > available &&
+    plan.totalBytes > planShare * total &&
     plan.settings.trainable &&
     plan.settings.microbatchTokens > leastMicrobatch
   ) {

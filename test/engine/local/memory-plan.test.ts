@@ -4,12 +4,12 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import {
-  availableMemory,
   cacheRoom,
   checkMemory,
   fitMemory,
   MemoryPlanError,
   type MemorySettings,
+  measureMemory,
   memoryPlan,
 } from "../../../src/engine/local/memory-plan.ts";
 import { parseConfig } from "../../../src/engine/local/model/parse-config.ts";
@@ -64,6 +64,11 @@ describe("exact parts", () => {
     expect(part({ lora }, "weights")).toBe(4 * (parameters + adapter));
   });
 
+  test("a base that another policy holds is not counted again", () => {
+    const lora = { rank: 8, alpha: 16, targets: ["q_proj"] } as const;
+    expect(part({ lora, baseInMemory: true }, "weights")).toBe(4 * 28 * 8 * (1024 + 2048));
+  });
+
   test("a frozen policy has neither gradients nor activations", () => {
     const plan = memoryPlan(largeConfig, { trainable: false });
     expect(plan.parts.map(({ name }) => name)).toEqual(["process", "weights", "keys and values", "sampling"]);
@@ -88,24 +93,35 @@ describe("exact parts", () => {
 });
 
 describe("a plan that does not fit", () => {
-  test("microbatches are halved before anything is refused", () => {
+  const machine = (bytes: number) => ({ available: bytes, total: bytes });
+
+  test("microbatches are halved until the machine is not overfull", () => {
     const whole = memoryPlan(largeConfig).totalBytes;
-    expect(fitMemory(largeConfig, {}, whole).settings.microbatchTokens).toBe(8192);
-    const smaller = fitMemory(largeConfig, {}, whole - 1e9);
-    expect(smaller.settings.microbatchTokens).toBeLessThan(8192);
-    expect(smaller.totalBytes).toBeLessThanOrEqual(whole - 1e9);
+    expect(fitMemory(largeConfig, {}, machine(whole / 0.79)).settings.microbatchTokens).toBe(8192);
+    const smaller = fitMemory(largeConfig, {}, machine(whole / 0.81));
+    expect(smaller.settings.microbatchTokens).toBe(4096);
+    expect(smaller.totalBytes).toBeLessThanOrEqual(0.8 * (whole / 0.81));
   });
 
-  test("but not where the user chose them", () => {
+  test("what other programs hold now changes no setting: it only refuses", () => {
+    const whole = memoryPlan(largeConfig).totalBytes;
+    expect(() => fitMemory(largeConfig, {}, { available: whole - 1, total: 2 * whole })).toThrow(
+      MemoryPlanError,
+    );
+  });
+
+  test("nor is a microbatch lowered that the user chose", () => {
     const settings = { microbatchTokens: 8192 };
     const { totalBytes } = memoryPlan(largeConfig, settings);
-    expect(() => fitMemory(largeConfig, settings, totalBytes - 1)).toThrow(/lower microbatchTokens \(8192\)/);
+    expect(() => fitMemory(largeConfig, settings, machine(totalBytes - 1))).toThrow(
+      /lower microbatchTokens \(8192\)/,
+    );
   });
 
   test("is refused with the numbers", () => {
     let refused: unknown;
     try {
-      fitMemory(largeConfig, {}, 6e9);
+      fitMemory(largeConfig, {}, machine(6e9));
     } catch (error) {
       refused = error;
     }
@@ -118,7 +134,7 @@ describe("a plan that does not fit", () => {
   });
 
   test("says so when no setting can help", () => {
-    expect(() => fitMemory(largeConfig, {}, 1e9)).toThrow(
+    expect(() => fitMemory(largeConfig, {}, machine(1e9))).toThrow(
       /the weights alone do not fit: choose a smaller model/,
     );
   });
@@ -138,7 +154,9 @@ describe("a plan that does not fit", () => {
   });
 
   test("this machine has memory", () => {
-    expect(availableMemory()).toBeGreaterThan(1e6);
+    const { available, total } = measureMemory();
+    expect(available).toBeGreaterThan(1e6);
+    expect(total).toBeGreaterThanOrEqual(available);
   });
 });
 
