@@ -154,6 +154,17 @@ describe("packed rows", () => {
     expect(places.length).toBe(12);
   });
 
+  it("share the prompt of sequences of different temperature, but no scored token", () => {
+    const prompt = Array.from({ length: 20 }, (_, i) => i % 3);
+    const batch = [sampled(prompt, [1, 2]), { ...sampled(prompt, [1, 2]), temperature: 0.5 }];
+    const { microbatches } = packBatch(batch, greedy);
+    expect(microbatches).toHaveLength(1);
+    const { packed } = microbatches[0]!;
+    // The prompt and one more input, and a copy of each position that predicts something.
+    expect(packed.rows * packed.width).toBe(21 + 2);
+    expect(Array.from(packed.scored, (n) => packed.inverseTemperatures[n])).toEqual([1, 1, 2, 2]);
+  });
+
   it("do not share where attention over a wide row costs more than the prefix saves", () => {
     const batch = [0, 1, 2, 3].map((first) => sampled([0], [first, ...Array(30).fill(first)]));
     const { microbatches } = packBatch(batch, { ...greedy, costs: { token: 1, pair: 1 } });
