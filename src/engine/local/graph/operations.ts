@@ -4,8 +4,8 @@
  * CPU's Gemm is fastest in all three of its uses.
  */
 
-import { type Dimension, float, type GraphBuilder, type Value } from "./graph-builder.ts";
-import type { BackwardPass, Tape, Variable } from "./tape.ts";
+import { type DataType, type Dimension, float, type GraphBuilder, type Value } from "./graph-builder.ts";
+import { type BackwardPass, type Tape, TapeError, type Variable } from "./tape.ts";
 
 const microsoft = "com.microsoft" as const;
 
@@ -283,4 +283,77 @@ export function gatherDistinctRows(
         return addTo(graph, sum, graph.op("Gather", [rows, read(inverse)], { attributes: { axis: 0 } }));
       }),
   })[0]!;
+}
+
+/** Runs of x along one axis: `count` of them, equally long but for a shorter last one. Together they are x. */
+export function split(tape: Tape, x: Variable, axis: number, count: number): readonly Variable[] {
+  if (count === 1) return [x];
+  return tape.record({
+    inputs: [x],
+    outputs: Array.from({ length: count }, (_, i) => ({
+      dimensions: x.dimensions.with(axis, `${x.dimensions[axis]}/${count}.${i}`),
+      differentiable: true,
+    })),
+    emit: (graph, [value]) =>
+      graph.ops("Split", [value!], {
+        attributes: { axis, num_outputs: count },
+        types: new Array<DataType>(count).fill(x.type),
+      }),
+    vjp: ({ graph, contribute }, _, all) =>
+      contribute(x, (sum) => {
+        const parts = all.map((part, i) => part ?? noGradient(`run ${i} of a split`));
+        return addTo(graph, sum, graph.op("Concat", parts, { attributes: { axis } }));
+      }),
+  });
+}
+
+/** The opposite of `split`: what was cut from `whole` along `axis`, in order. */
+export function join(tape: Tape, parts: readonly Variable[], axis: number, whole: Variable): Variable {
+  if (parts.length === 1) return parts[0]!;
+  return tape.record({
+    inputs: parts,
+    outputs: [{ dimensions: whole.dimensions }],
+    emit: (graph, values) => [graph.op("Concat", values, { attributes: { axis } })],
+    vjp: ({ graph, contribute }, gradient) => {
+      const attributes = { axis, num_outputs: parts.length };
+      const types = parts.map((): DataType => "float32");
+      const pieces = graph.ops("Split", [gradient], { attributes, types });
+      parts.forEach((part, i) => {
+        contribute(part, (sum) => addTo(graph, sum, pieces[i]!));
+      });
+    },
+  })[0]!;
+}
+
+/** The first `runs` of `count` runs (as `split` cuts them) of x along `axis`. */
+export function prefix(tape: Tape, x: Variable, axis: number, runs: number, count: number): Variable {
+  if (runs === count) return x;
+  const whole = sizes(tape, x, [{ axis }]);
+  const end = tape.record({
+    inputs: [whole],
+    outputs: [{ dimensions: [1], type: "int64" }],
+    emit: (graph, [length]) => {
+      const rounded = graph.op("Add", [length!, graph.int64s([count - 1])]);
+      return [graph.op("Mul", [graph.op("Div", [rounded, graph.int64s([count])]), graph.int64s([runs])])];
+    },
+  })[0]!;
+  return tape.record({
+    inputs: [x, end],
+    outputs: [{ dimensions: x.dimensions.with(axis, `${x.dimensions[axis]}/${count}<${runs}`) }],
+    emit: (graph, [value, until]) => [
+      graph.op("Slice", [value!, graph.int64s([0]), until!, graph.int64s([axis])]),
+    ],
+    vjp: ({ graph, read, contribute }, gradient) =>
+      contribute(x, (sum) => {
+        const missing = graph.op("Sub", [read(whole), read(end)]);
+        const before = graph.int64s(new Array<number>(axis + x.dimensions.length).fill(0));
+        const after = graph.int64s(new Array<number>(x.dimensions.length - axis - 1).fill(0));
+        const pads = graph.op("Concat", [before, missing, after], { attributes: { axis: 0 } });
+        return addTo(graph, sum, graph.op("Pad", [gradient, pads]));
+      }),
+  })[0]!;
+}
+
+function noGradient(what: string): never {
+  throw new TapeError({ code: "E_TAPE_GRADIENT", message: `No gradient came back through ${what}.` });
 }

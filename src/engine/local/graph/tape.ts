@@ -29,11 +29,16 @@ export interface OperationSettings {
     readonly name?: string;
     readonly type?: DataType;
     readonly dimensions: readonly Dimension[];
+    /** Gradients flow through it. Default: through the first output only. */
+    readonly differentiable?: boolean;
   }[];
   /** Emits the nodes; called for the forward graph, and for the backward graph where the result is recomputed. */
   readonly emit: (graph: GraphBuilder, inputs: readonly Value[]) => readonly Value[];
-  /** Emits the gradient of each input, given that of the first output. Absent: nothing flows through. */
-  readonly vjp?: (backward: BackwardPass, gradient: Value) => void;
+  /**
+   * Emits the gradient of each input, given that of the output. Absent: nothing flows through. For an operation with
+   * several outputs, `all` has one gradient each, `null` where nothing came back, and `gradient` is the first of them.
+   */
+  readonly vjp?: (backward: BackwardPass, gradient: Value, all: readonly (Value | null)[]) => void;
 }
 
 type Operation = OperationSettings & { readonly results: Variable[] };
@@ -103,7 +108,7 @@ export class Tape {
         name,
         type: output.type ?? "float32",
         dimensions: output.dimensions,
-        differentiable: differentiable && index === 0,
+        differentiable: differentiable && (output.differentiable ?? index === 0),
         operation,
         index,
       });
@@ -212,9 +217,9 @@ export class Tape {
       gradients.set(variable, declare("output-gradient", variable.name, variable));
     }
     for (const operation of this.#operations.toReversed()) {
-      const result = operation.results[0]!;
-      const gradient = gradients.get(result);
-      if (gradient && result.differentiable) operation.vjp!({ graph, read, contribute }, gradient);
+      const arrived = operation.results.map((result) => gradients.get(result) ?? null);
+      const first = arrived.find((gradient) => gradient !== null);
+      if (first) operation.vjp!({ graph, read, contribute }, first, arrived);
     }
 
     const outputs: Port[] = [];

@@ -5,7 +5,7 @@ import { gatherDistinctRows, rmsNorm } from "../graph/operations.ts";
 import { type BuiltGraph, type Port, Tape } from "../graph/tape.ts";
 import type { OrtBackend, OrtSession, OrtTensor } from "../ort/backend.ts";
 import type { DecoderConfig } from "./config.ts";
-import { layerTape, savedProducts } from "./decoder-layer.ts";
+import { layerTape } from "./decoder-layer.ts";
 import { embeddingName, finalNormName, type LoraSettings } from "./parameters.ts";
 
 /** A session and what each of its inputs and outputs is. */
@@ -33,15 +33,33 @@ export class Program {
   }
 }
 
+/** One layer. */
+export interface LayerPrograms {
+  /** Without a backward pass to follow: nothing is saved. */
+  readonly plain: Program;
+  /** Saves what its backward graph reads; `null` where nothing trains. */
+  readonly trained: { readonly forward: Program; readonly backward: Program } | null;
+}
+
 export interface BodyPrograms {
   readonly embed: Program;
-  /** One layer without a backward pass to follow: nothing is saved. */
-  readonly plainLayer: Program;
-  /** One layer that saves what its backward graph reads; `null` where nothing trains. */
-  readonly layer: { readonly forward: Program; readonly backward: Program } | null;
+  /** In order of `fromWidth`: the last one whose width is reached serves a microbatch. */
+  readonly layers: readonly { readonly fromWidth: number; readonly programs: LayerPrograms }[];
   readonly final: Program;
   readonly finalBackward: Program | null;
 }
+
+/**
+ * Runs of queries in attention, by the rows' width T. More runs skip more of the masked half and keep scores in the
+ * cache. Measured, forward and backward of a layer against one run, CPU time: 4 runs take 15 % off at T = 64 (D 128)
+ * and 4 % at 256 (D 768); 8 runs take 19 % off at 1024 (D 384), and an eighth of the memory for scores.
+ * A row must have at least runs·(runs − 1) tokens, so that no run is empty.
+ */
+const attentionBlocks = [
+  { fromWidth: 0, blocks: 1 },
+  { fromWidth: 48, blocks: 4 },
+  { fromWidth: 1024, blocks: 8 },
+];
 
 export async function compileBody(
   backend: OrtBackend,
@@ -51,16 +69,22 @@ export async function compileBody(
 ): Promise<BodyPrograms> {
   const compile = async (graph: BuiltGraph): Promise<Program> =>
     new Program(await backend.createSession(graph.model), graph);
-  const plain = layerTape(config, { trainable: false, lora, saved: [] }).build();
-  const layer = layerTape(config, { trainable, lora, saved: savedProducts(config) }).build();
+  const compileLayer = async (blocks: number): Promise<LayerPrograms> => {
+    const settings = { trainable, lora, attentionBlocks: blocks };
+    const { forward, backward } = layerTape(config, { ...settings, save: true }).build();
+    return {
+      plain: await compile(layerTape(config, { ...settings, save: false }).build().forward),
+      trained: backward && { forward: await compile(forward), backward: await compile(backward) },
+    };
+  };
   const final = finalTape(config, trainable, trainable || lora !== null).build();
+  const layers: BodyPrograms["layers"][number][] = [];
+  for (const { fromWidth, blocks } of attentionBlocks) {
+    layers.push({ fromWidth, programs: await compileLayer(blocks) });
+  }
   return {
     embed: await compile(embeddingGraph(config)),
-    plainLayer: await compile(plain.forward),
-    layer: layer.backward && {
-      forward: await compile(layer.forward),
-      backward: await compile(layer.backward),
-    },
+    layers,
     final: await compile(final.forward),
     finalBackward: final.backward && (await compile(final.backward)),
   };

@@ -8,7 +8,7 @@ import type { Port } from "../graph/tape.ts";
 import type { OrtBackend, OrtTensor } from "../ort/backend.ts";
 import { Activations, type BodyActivations, type Saved } from "./body-activations.ts";
 import { BodyError } from "./body-error.ts";
-import { type BodyPrograms, compileBody, type Program } from "./body-programs.ts";
+import { type BodyPrograms, compileBody, type LayerPrograms, type Program } from "./body-programs.ts";
 import type { DecoderConfig } from "./config.ts";
 import type { PackedRows } from "./packed.ts";
 import { embeddingName, type LoraSettings, layerPrefix } from "./parameters.ts";
@@ -100,7 +100,8 @@ export class DecoderBody {
     if (!(activations instanceof Activations)) {
       throw new TypeError("backward() takes the activations that forward() of a body returned.");
     }
-    const { layer, finalBackward } = this.#programs;
+    const { finalBackward } = this.#programs;
+    const { trained: layer } = this.#layerPrograms(activations.packed.width);
     if (layer === null || finalBackward === null) {
       throw new BodyError({
         code: "E_BODY_FROZEN",
@@ -149,17 +150,26 @@ export class DecoderBody {
   }
 
   dispose(): void {
-    const { embed, plainLayer, layer, final, finalBackward } = this.#programs;
-    for (const program of [embed, plainLayer, layer?.forward, layer?.backward, final, finalBackward]) {
-      program?.dispose();
-    }
+    const { embed, layers, final, finalBackward } = this.#programs;
+    const ofLayers = layers.flatMap(({ programs: { plain, trained } }) => [
+      plain,
+      trained?.forward,
+      trained?.backward,
+    ]);
+    for (const program of [embed, ...ofLayers, final, finalBackward]) program?.dispose();
+  }
+
+  #layerPrograms(width: number): LayerPrograms {
+    return this.#programs.layers.findLast(({ fromWidth }) => width >= fromWidth)!.programs;
   }
 
   #forward(parameters: Parameters, packed: PackedRows, save: boolean): Activations {
     const activations = new Activations(packed, this.#passInputs.make(packed));
-    const { embed, plainLayer, layer, final } = this.#programs;
+    const { embed, final } = this.#programs;
+    const { plain, trained } = this.#layerPrograms(packed.width);
     const { layers } = this.config;
-    const firstSaved = save ? this.#firstSavedLayer(packed.tokens.length) : layers;
+    const firstSaved =
+      save && trained ? this.#firstSavedLayer(trained.forward, packed.tokens.length) : layers;
     const run = (program: Program, prefix: string, place: number): OrtTensor[] => {
       const results = program.run((port) => this.#read(port, parameters, prefix, activations, place));
       activations.own(...results);
@@ -168,10 +178,10 @@ export class DecoderBody {
     try {
       activations.inputs.push(run(embed, "", 0)[0]!);
       for (let index = 0; index < layers; index++) {
-        const program = layer && index >= firstSaved ? layer.forward : plainLayer;
+        const program = trained && index >= firstSaved ? trained.forward : plain;
         const results = run(program, layerPrefix(index), index);
         activations.inputs.push(results[0]!);
-        activations.saved.push(program === plainLayer ? null : savedOf(program, results));
+        activations.saved.push(program === plain ? null : savedOf(program, results));
         if (!save) activations.release(activations.inputs[index]!);
       }
       activations.setHidden(run(final, "", layers)[0]!);
@@ -184,7 +194,7 @@ export class DecoderBody {
 
   /** What a layer did not keep: the same graph on the same input gives the same bits. */
   #saveAgain(parameters: Parameters, activations: Activations, index: number): Saved {
-    const program = this.#programs.layer!.forward;
+    const program = this.#layerPrograms(activations.packed.width).trained!.forward;
     const results = program.run((port) =>
       this.#read(port, parameters, layerPrefix(index), activations, index),
     );
@@ -219,11 +229,11 @@ export class DecoderBody {
   }
 
   /** Layers before it keep only their input, so that what is saved for `tokens` positions fits the budget. */
-  #firstSavedLayer(tokens: number): number {
-    const { layer } = this.#programs;
-    if (layer === null) return this.config.layers;
+  #firstSavedLayer({ outputs }: Program, tokens: number): number {
     let perToken = 0;
-    for (const { role, dimensions } of layer.forward.outputs) {
+    for (const { role, name, dimensions } of outputs) {
+      // The runs of a split are together as long as a row.
+      if (role === "saved" && name.startsWith("context.") && name !== "context.0") continue;
       // R, T and M are the tokens; the numbers are what each of them takes.
       const numbers = dimensions.filter((d) => typeof d === "number");
       if (role === "saved") perToken += numbers.reduce((product, d) => product * d, 1);

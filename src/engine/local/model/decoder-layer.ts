@@ -5,7 +5,7 @@
  * layer's weights; what one layer saved can be freed before the next is run backward.
  */
 
-import { attention, splitHeads } from "../graph/attention.ts";
+import { attention, mergeHeads, splitHeads } from "../graph/attention.ts";
 import {
   add,
   linear,
@@ -24,24 +24,27 @@ export interface LayerSettings {
   /** The layer's own weights get gradients. */
   readonly trainable: boolean;
   readonly lora: LoraSettings | null;
-  /** Tensors handed from the forward to the backward graph; the others are computed again. */
-  readonly saved: Iterable<string>;
+  /** `true`: matrix products' results are handed to the backward graph; the rest of it computes everything again. */
+  readonly save: boolean;
+  /** Runs of queries in attention: 1 for short rows, more for long ones. */
+  readonly attentionBlocks: number;
 }
 
 /** Every result of a matrix product but the attention probabilities: nothing but elementwise work is repeated. */
-export const savedProducts = (config: DecoderConfig): readonly string[] => [
+const savedProducts = (config: DecoderConfig, blocks: number): readonly string[] => [
   ...(config.queryKeyNorm ? ["query.rows", "key.rows"] : ["query", "key"]),
   "value",
-  "context",
+  ...Array.from({ length: blocks }, (_, block) => `context.${block}`),
   "middle",
   "gate",
   "up",
 ];
 
 /** Inputs `x` [M, D], `positions` int64 [R, T], `mask` [R, 1, T, T] and the rotary tables; output `y` [M, D]. */
-export function layerTape(config: DecoderConfig, { trainable, lora, saved }: LayerSettings): Tape {
+export function layerTape(config: DecoderConfig, settings: LayerSettings): Tape {
+  const { trainable, lora, attentionBlocks } = settings;
   const { hiddenSize, heads, keyValueHeads, headSize, normEpsilon } = config;
-  const tape = new Tape(saved);
+  const tape = new Tape(settings.save ? savedProducts(config, attentionBlocks) : []);
   const x = tape.input("x", ["M", hiddenSize], { differentiable: trainable || lora !== null });
   const positions = tape.input("positions", ["R", "T"], { type: "int64" });
   const mask = tape.input("mask", ["R", 1, "T", "T"]);
@@ -87,7 +90,8 @@ export function layerTape(config: DecoderConfig, { trainable, lora, saved }: Lay
   const query = turned(project(normed, "self_attn.q_proj", "query.rows"), heads, "query");
   const key = turned(project(normed, "self_attn.k_proj", "key.rows"), keyValueHeads, "key");
   const value = split(project(normed, "self_attn.v_proj", "value.rows"), keyValueHeads, "value");
-  const context = attention(tape, { query, key, value, mask }, config, positions, "context");
+  const heard = attention(tape, { query, key, value, mask }, config, "context", attentionBlocks);
+  const context = mergeHeads(tape, heard, positions, "context");
   const middle = add(tape, x, project(context, "self_attn.o_proj", "attended"), "middle");
 
   const inner = rmsNorm(tape, middle, weight("post_attention_layernorm.weight"), normEpsilon, "inner");

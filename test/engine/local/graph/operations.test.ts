@@ -108,11 +108,10 @@ const cases: readonly Case[] = [
       return rotary(tape, split, { positions, cosines, sines, negatedSines }, "y");
     },
   },
-  {
-    name: "attention, grouped and masked",
+  ...[1, 2, 3].map((blocks) => ({
+    name: `attention, grouped and masked, in ${blocks} blocks`,
     leaves: { query: [2, 4, 3, 4], key: [2, 2, 3, 4], value: [2, 2, 3, 4] },
     fixed: {
-      positions: { data: new BigInt64Array(6), shape: [2, 3] },
       mask: {
         data: Float32Array.from([
           0, -1e30, -1e30, 0, 0, -1e30, 0, 0, 0, 0, -1e30, -1e30, -1e30, 0, -1e30, 0, -1e30, 0,
@@ -120,7 +119,7 @@ const cases: readonly Case[] = [
         shape: [2, 1, 3, 3],
       },
     },
-    record: (tape, leaf) => {
+    record: (tape: Tape, leaf: (name: string) => Variable) => {
       const [query, key, value, mask] = ["query", "key", "value", "mask"].map(leaf) as [
         Variable,
         Variable,
@@ -128,9 +127,9 @@ const cases: readonly Case[] = [
         Variable,
       ];
       const shape = { heads: 4, keyValueHeads: 2, headSize: 4 };
-      return attention(tape, { query, key, value, mask }, shape, leaf("positions"), "y");
+      return attention(tape, { query, key, value, mask }, shape, "y", blocks);
     },
-  },
+  })),
   {
     name: "gather of distinct rows",
     leaves: { x: [5, 3] },

@@ -155,6 +155,43 @@ describe.each([
   });
 });
 
+it.each([
+  [50, 24],
+  [1030, 300],
+])(
+  "has the reference's hidden rows in rows of %i, attention in blocks, and their gradients",
+  async (width, beside) => {
+    const config = tinyConfig("llama", {
+      layers: 1,
+      contextLength: 2048,
+      heads: 2,
+      keyValueHeads: 1,
+      hiddenSize: 8,
+    });
+    const subject = model(config, false);
+    const next = uniform(12);
+    const tokens = (length: number) => Array.from({ length }, () => Math.floor(next() * 29));
+    // The second sequence begins inside a block; the trie's branches end inside others.
+    const all = packTrees([
+      [chain(tokens(beside)), chain(tokens(width - beside - 20), [chain(tokens(9)), chain(tokens(11))])],
+    ]);
+    // The reference is slow: a few sources near the ends of blocks and rows are enough.
+    const sources = Int32Array.of(0, beside - 1, beside, width >> 1, width - 12, width - 11, width - 1);
+    const inverse = new Int32Array(width).fill(sources.length);
+    sources.forEach((at, n) => {
+      inverse[at] = n;
+    });
+    const packed = { ...all, sources, inverse };
+    expect(packed.width).toBe(width);
+    const body = await bodyOf(subject);
+    const hidden = body.hidden(subject.weights, null, packed);
+    expect(worst(hidden.data as Float32Array, reference(subject, packed).hidden())).toBeLessThan(1e-5);
+    hidden.dispose();
+    body.dispose();
+    if (width < 100) expect(await gradientError(subject, packed, "full")).toBeLessThan(2e-5);
+  },
+);
+
 it("gives each branch of a trie what the branch alone gives", async () => {
   const subject = model(tinyConfig("llama"), false);
   const body = await bodyOf(subject);
