@@ -6,6 +6,7 @@ import { AdapterFolder, saveAdapterFolder } from "../checkpoint/adapter-folder.t
 import { type ExtraFile, ModelFolder, namedTensors, saveModelFolder } from "../checkpoint/model-folder.ts";
 import { TensorSet } from "../checkpoint/tensor-set.ts";
 import { readTrainingState, trainingStateFiles } from "../checkpoint/training-state.ts";
+import { fitMemory } from "../memory-plan.ts";
 import type { DecoderConfig } from "../model/config.ts";
 import { initialiseAdapter } from "../model/initialise.ts";
 import {
@@ -72,6 +73,11 @@ export class HostedModel {
       const lora = adapterFolder?.lora ?? options.lora ?? null;
       const valueShapes = options.valueHead ? valueHeadShapes(config) : [];
       const ownsWeights = trainable && lora === null;
+      const { settings } = fitMemory(config, {
+        ...options,
+        ...(lora ? { lora } : {}),
+        baseInMemory: !ownsWeights && sharedBases.has(source.folder),
+      });
       const weights = ownsWeights
         ? await readWeights(backend, source, valueShapes)
         : await sharedWeights(backend, source);
@@ -103,7 +109,7 @@ export class HostedModel {
           weights,
           ...(adapter ? { adapter } : {}),
           ...(contextLength === undefined ? {} : { contextLength }),
-          ...(options.microbatchTokens === undefined ? {} : { microbatchTokens: options.microbatchTokens }),
+          microbatchTokens: settings.microbatchTokens,
         }),
       };
       return new HostedModel({
