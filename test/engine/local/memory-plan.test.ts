@@ -1,6 +1,9 @@
 /** @file The plan's exact parts by hand, its bounds against a measured training step, and what does not fit. */
 
 import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import {
@@ -13,6 +16,9 @@ import {
   memoryPlan,
 } from "../../../src/engine/local/memory-plan.ts";
 import { parseConfig } from "../../../src/engine/local/model/parse-config.ts";
+import { openBackend } from "../../../src/engine/local/ort/open.ts";
+import { trainBpe, writeTokenizer } from "../../../src/engine/local/tokenizer/train-bpe.ts";
+import { HostedModel } from "../../../src/engine/local/worker/hosted-model.ts";
 
 const small = {
   architectures: ["LlamaForCausalLM"],
@@ -158,6 +164,29 @@ describe("a plan that does not fit", () => {
     expect(available).toBeGreaterThan(1e6);
     expect(total).toBeGreaterThanOrEqual(available);
   });
+});
+
+test("opening a policy that does not fit is refused with the numbers, before anything is allocated", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "troupe-memory-"));
+  cpSync(fileURLToPath(new URL("../../fixtures/models/qwen3", import.meta.url)), folder, { recursive: true });
+  await writeTokenizer(
+    folder,
+    trainBpe(["the cat sat on the mat, the cat"], { vocabularySize: 259, specialTokens: ["<|end|>"] }),
+  );
+  const backend = await openBackend({ threads: 1 });
+  try {
+    const before = process.memoryUsage().rss;
+    await expect(HostedModel.open(backend, 1, folder, { slots: 100_000_000 })).rejects.toMatchObject({
+      code: "E_MEMORY_PLAN",
+      message: expect.stringMatching(
+        /keys and values [\d.]+ GB \(100000000 slots .*\n.*lower slots \(100000000\)/,
+      ),
+    });
+    expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
+  } finally {
+    backend.dispose();
+    rmSync(folder, { recursive: true });
+  }
 });
 
 describe("the bounds", () => {
