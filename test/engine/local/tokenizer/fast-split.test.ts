@@ -1,3 +1,5 @@
+/** @file Cutting text in place gives what the library gives. */
+
 import { Tokenizer } from "@huggingface/tokenizers";
 import fc from "fast-check";
 import { expect, it } from "vitest";
