@@ -4,7 +4,14 @@ import type { PolicySpec } from "../policy-spec.ts";
 import { type LocalPolicy, openLocalPolicy } from "./worker/local-policy.ts";
 import type { EngineSettings, LocalModelOptions } from "./worker/protocol.ts";
 
-export { BpeTrainingError, ChatTemplateError, ModelTokenizer, TokenizerError } from "./tokenizer/index.ts";
+export {
+  BpeTrainingError,
+  ChatTemplateError,
+  ModelTokenizer,
+  TokenizerError,
+  trainBpe,
+  writeTokenizer,
+} from "./tokenizer/index.ts";
 export { EngineError } from "./worker/errors.ts";
 export { LocalPolicy, openLocalPolicy } from "./worker/local-policy.ts";
 export type { EngineSettings, LocalModelOptions } from "./worker/protocol.ts";
