@@ -41,10 +41,21 @@ export interface NodeOptions {
 
 export type ConstantData = Float32Array | Int32Array | BigInt64Array;
 
+interface NodeRecord {
+  readonly type: string;
+  readonly inputs: readonly (Value | null)[];
+  readonly outputs: readonly string[];
+  readonly options: NodeOptions;
+}
+
 export class GraphBuilder {
   readonly inputNames: string[] = [];
   readonly outputNames: string[] = [];
-  readonly #nodes = new ProtobufWriter();
+  readonly #nodes: NodeRecord[] = [];
+  /** Names of values that nodes made. */
+  readonly #made = new Set<string>();
+  /** Outputs that go by another name than their node gave them. */
+  readonly #renamed = new Map<string, string>();
   readonly #interface = new ProtobufWriter();
   readonly #initializers = new ProtobufWriter();
   readonly #constants = new Map<string, Value>();
@@ -56,9 +67,16 @@ export class GraphBuilder {
     return { name, type };
   }
 
-  /** Marks a value as an output under `name` (an Identity renames it where needed; it costs no copy if elided). */
+  /**
+   * Marks a value as an output under `name`. The node that makes it writes it under that name: an Identity node would
+   * copy it, and is used only where there is no such node (inputs, constants) or it has a name already.
+   */
   output(value: Value, dimensions: readonly Dimension[], name = value.name): void {
-    if (name !== value.name) this.#writeNode("Identity", [value], [name], {});
+    if (name !== value.name) {
+      const free = !this.#renamed.has(value.name) && !this.outputNames.includes(value.name);
+      if (free && this.#made.has(value.name)) this.#renamed.set(value.name, name);
+      else this.#nodes.push({ type: "Identity", inputs: [value], outputs: [name], options: {} });
+    }
     this.outputNames.push(name);
     this.#interface.messageField(12, (w) => writeValueInfo(w, name, value.type, dimensions));
   }
@@ -99,21 +117,20 @@ export class GraphBuilder {
   ops(type: string, inputs: readonly (Value | null)[], options: NodeOptions = {}): Value[] {
     const types = options.types ?? [inputs.find((v) => v !== null)?.type ?? "float32"];
     const outputs = types.map((t): Value => ({ name: this.#fresh(type), type: t }));
-    this.#writeNode(
-      type,
-      inputs,
-      outputs.map((o) => o.name),
-      options,
-    );
+    const names = outputs.map((o) => o.name);
+    for (const name of names) this.#made.add(name);
+    this.#nodes.push({ type, inputs, outputs: names, options });
     return outputs;
   }
 
   build(): Uint8Array {
     const model = new ProtobufWriter();
+    const nodes = new ProtobufWriter();
+    for (const node of this.#nodes) this.#writeNode(nodes, node);
     model.varintField(1, 10);
     model.stringField(2, "troupe");
     model.messageField(7, (graph) => {
-      const parts = [this.#nodes, this.#initializers, this.#interface];
+      const parts = [nodes, this.#initializers, this.#interface];
       graph.stringField(2, "troupe");
       graph.append(...parts.map((p) => p.bytes()));
     });
@@ -133,15 +150,11 @@ export class GraphBuilder {
     return `${prefix}_${this.#counter++}`;
   }
 
-  #writeNode(
-    type: string,
-    inputs: readonly (Value | null)[],
-    outputs: readonly string[],
-    options: NodeOptions,
-  ): void {
-    this.#nodes.messageField(1, (node) => {
-      for (const value of inputs) node.stringField(1, value?.name ?? "");
-      for (const name of outputs) node.stringField(2, name);
+  #writeNode(writer: ProtobufWriter, { type, inputs, outputs, options }: NodeRecord): void {
+    const named = (name: string): string => this.#renamed.get(name) ?? name;
+    writer.messageField(1, (node) => {
+      for (const value of inputs) node.stringField(1, value ? named(value.name) : "");
+      for (const name of outputs) node.stringField(2, named(name));
       node.stringField(3, `${type}:${outputs[0]}`);
       node.stringField(4, type);
       for (const [name, attribute] of Object.entries(options.attributes ?? {})) {
