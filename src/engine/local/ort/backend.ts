@@ -11,7 +11,7 @@ export type TensorArray = Float32Array | Int32Array | BigInt64Array | Uint8Array
  */
 export interface OrtTensor {
   readonly dimensions: readonly number[];
-  /** The elements, in place. For runtime-owned memory the view dies with `dispose`. */
+  /** The elements, in place. For runtime-owned memory the view dies with `dispose`: later it shows other tensors. */
   readonly data: TensorArray;
   dispose(): void;
 }
@@ -42,7 +42,7 @@ export interface OrtBackend {
   readonly version: string;
   /** A tensor over `data`, which must hold exactly the product of `dimensions`; no copy. */
   tensor(data: TensorArray, dimensions: readonly number[]): OrtTensor;
-  /** Synchronous, also for `stock` callers after `openBackend` resolved: sessions are made before the hot path. */
+  /** Loads a graph, from bytes that are not needed afterwards. Sessions are made before the hot path. */
   createSession(model: Uint8Array, options?: SessionOptions): Promise<OrtSession>;
   dispose(): void;
 }

@@ -1,7 +1,7 @@
 /** @file Where the ONNX Runtime shared library lies: in the onnxruntime-node package, or where the user says. */
 
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { OrtLibraryError } from "./errors.ts";
 
 /** The environment variable that names another build of the library, for example one with a GPU provider. */
@@ -19,7 +19,7 @@ const fileNames: Partial<Record<NodeJS.Platform, string>> = {
 
 export function libraryPath(environment: NodeJS.ProcessEnv = process.env): string {
   const chosen = environment[libraryVariable];
-  if (chosen) return chosen;
+  if (chosen) return resolve(chosen);
   const { platform, arch } = process;
   const fileName = fileNames[platform];
   if (!fileName) throw missing(`onnxruntime-node ships no library for ${platform}-${arch}`, "");
