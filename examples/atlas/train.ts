@@ -6,7 +6,8 @@ import { local } from "troupe/local";
 import { atlasTasks } from "./tasks.ts";
 import { atlas, metrics } from "./team.ts";
 
-const starter = fileURLToPath(new URL("assets/atlas-small", import.meta.url));
+/** Another folder made by pretrain.ts takes the starter's place, to compare the two. */
+const starter = process.env.ATLAS_MODEL ?? fileURLToPath(new URL("assets/atlas-small", import.meta.url));
 
 export default trainConfig({
   workflow: atlas,
@@ -16,11 +17,11 @@ export default trainConfig({
   policies: { small: local(starter) },
   assign: { planner: "small", reader: "small", answerer: "small" },
   method: grpo({ groupSize: 8 }),
-  steps: 80,
-  tasksPerStep: 12,
-  learningRate: { peak: 3e-4, warmupSteps: 5 },
+  steps: 60,
+  tasksPerStep: 16,
+  learningRate: { peak: 2e-4, warmupSteps: 5, decay: "linear", final: 2e-5 },
   betas: [0.9, 0.95],
   maxGradientNorm: 1,
-  evaluateEvery: 20,
+  evaluateEvery: 15,
   evaluateSample: 60,
 });
