@@ -166,16 +166,21 @@ export class HostedModel {
 
   step(options: StepOptions): StepResult {
     const { training, sampler } = this;
-    if (sampler.inFlight > 0) {
-      throw new EngineError({
-        code: "E_STEP_WHILE_SAMPLING",
-        message: `An optimiser step was asked for while ${sampler.inFlight} samples of version ${this.version} are in flight.`,
-        hint: "await or cancel all samples of a policy before its step.",
-      });
-    }
+    this.#requireIdle("An optimiser step");
     const result = training.step(options);
     sampler.weightsChanged(result.version);
     return result;
+  }
+
+  /** Weights may not change under a sequence that is being sampled. */
+  #requireIdle(what: string): void {
+    const { inFlight } = this.sampler;
+    if (inFlight === 0) return;
+    throw new EngineError({
+      code: "E_STEP_WHILE_SAMPLING",
+      message: `${what} was asked for while ${inFlight} samples of version ${this.version} are in flight.`,
+      hint: "await or cancel all samples of a policy before its weights change.",
+    });
   }
 
   async save(folder: string, { optimizer = false }: { readonly optimizer?: boolean }): Promise<void> {
@@ -212,8 +217,13 @@ export class HostedModel {
     const { training } = this;
     const { config, adapter, weights, sampler, options } = this.#parts;
     const { trained, optimizer } = training;
+    this.#requireIdle("A restore");
     const saved = adapter ? await AdapterFolder.open(folder, config) : await ModelFolder.open(folder);
+    const { first, second } = optimizer;
+    let step: number;
     try {
+      // First what is most often missing: a folder saved without optimiser state leaves the policy as it was.
+      ({ step } = await readTrainingState(folder, { table: trained.table, first, second }));
       await saved.readWeights((adapter ?? weights).table, (adapter ?? weights).flat);
     } finally {
       await saved.close();
@@ -226,8 +236,7 @@ export class HostedModel {
         await values.close();
       }
     }
-    const { first, second } = optimizer;
-    optimizer.steps = (await readTrainingState(folder, { table: trained.table, first, second })).step;
+    optimizer.steps = step;
     training.clearGradients();
     sampler.weightsChanged(optimizer.steps);
     return optimizer.steps;
