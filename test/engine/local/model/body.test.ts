@@ -1,5 +1,6 @@
 /** @file The decoder's body against a float64 decoder written in plain loops, and its gradients against that one's slopes. */
 
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BodyError, DecoderBody } from "../../../../src/engine/local/model/body.ts";
 import type { Architecture, DecoderConfig } from "../../../../src/engine/local/model/config.ts";
@@ -12,7 +13,16 @@ import {
 import { FlatTensors } from "../../../../src/engine/local/model/weights.ts";
 import type { OrtBackend } from "../../../../src/engine/local/ort/backend.ts";
 import { openBackend } from "../../../../src/engine/local/ort/open.ts";
-import { asFloat64, chain, decoderTable, fillRandomly, packTrees, tinyConfig, uniform } from "./fixtures.ts";
+import {
+  asFloat64,
+  chain,
+  decoderTable,
+  fillRandomly,
+  packTrees,
+  type TokenNode,
+  tinyConfig,
+  uniform,
+} from "./fixtures.ts";
 import { type ReferenceWeights, referenceHidden } from "./reference-decoder.ts";
 
 let backend: OrtBackend;
@@ -191,6 +201,51 @@ it.each([
     if (width < 100) expect(await gradientError(subject, packed, "full")).toBeLessThan(2e-5);
   },
 );
+
+it("has the reference's hidden rows for any forest of tries, in any shape of model", async () => {
+  // Each token hangs under an earlier one of its row, or starts a tree of its own.
+  const row = fc.array(fc.tuple(fc.nat(28), fc.nat(1000)), { minLength: 1, maxLength: 14 }).map((entries) => {
+    const trees: TokenNode[] = [];
+    const nodes: { token: number; next: TokenNode[] }[] = [];
+    for (const [token, pick] of entries) {
+      const node = { token, next: [] };
+      const parent = nodes[pick % (nodes.length + 1)];
+      (parent ? parent.next : trees).push(node);
+      nodes.push(node);
+    }
+    return trees;
+  });
+  const rows = fc.array(row, { minLength: 1, maxLength: 3 });
+  const shape = fc.record({
+    architecture: fc.constantFrom<Architecture>("llama", "qwen2", "qwen3"),
+    keyValueHeads: fc.integer({ min: 1, max: 2 }),
+    group: fc.integer({ min: 1, max: 3 }),
+    headSize: fc.constantFrom(2, 4, 10),
+    hiddenSize: fc.integer({ min: 1, max: 9 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(rows, shape, async (forest, { architecture, group, ...sizes }) => {
+      const heads = group * sizes.keyValueHeads;
+      // Rows may be longer than the context: only positions count.
+      const packed = packTrees(forest);
+      const contextLength = Math.max(...packed.positions) + 1;
+      const config = tinyConfig(architecture, {
+        ...sizes,
+        heads,
+        contextLength,
+        layers: 1,
+        normEpsilon: 1e-3,
+      });
+      const subject = model(config, false);
+      const body = await bodyOf(subject);
+      const hidden = body.hidden(subject.weights, null, packed);
+      expect(worst(hidden.data as Float32Array, reference(subject, packed).hidden())).toBeLessThan(2e-5);
+      hidden.dispose();
+      body.dispose();
+    }),
+    { numRuns: 25 },
+  );
+});
 
 it("gives each branch of a trie what the branch alone gives", async () => {
   const subject = model(tinyConfig("llama"), false);
