@@ -68,6 +68,7 @@ export class HostedModel {
     try {
       const { config, sourceConfig } = source;
       const tokenizer = await ModelTokenizer.load(folder);
+      checkVocabulary(folder, tokenizer.vocabularySize, config.vocabularySize);
       const adapterFolder =
         options.adapter === undefined ? null : await AdapterFolder.open(options.adapter, config);
       const lora = adapterFolder?.lora ?? options.lora ?? null;
@@ -97,7 +98,7 @@ export class HostedModel {
         sessions: decodeSessions,
         weights,
         ...(adapter ? { adapter } : {}),
-        tokenBytes: tokenizer.tokenBytes(),
+        tokenBytes: tokenizer.tokenBytes({ size: config.vocabularySize }),
         endTokens: tokenizer.endTokens,
         ...(options.slots === undefined ? {} : { slots: options.slots }),
         ...(contextLength === undefined ? {} : { contextLength }),
@@ -256,6 +257,17 @@ export class HostedModel {
       weights.dispose();
     }
   }
+}
+
+/** A model may have more rows than its tokenizer has ids (padding), never fewer: a gather beyond the end is silent. */
+function checkVocabulary(folder: string, ids: number, rows: number): void {
+  if (ids <= rows) return;
+  throw new EngineError({
+    code: "E_VOCABULARY_MISMATCH",
+    message: `${folder}: the tokenizer has ids up to ${ids - 1}, but the model's embedding has ${rows} rows.`,
+    hint: "the tokenizer is another model's; take both from one folder.",
+    facts: { ids, rows },
+  });
 }
 
 async function readWeights(

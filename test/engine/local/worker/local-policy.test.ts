@@ -225,4 +225,13 @@ describe("what the local engine refuses", () => {
   it("a folder without a tokenizer, by name", async () => {
     await expect(openLocalPolicy("x", scratch)).rejects.toThrow(scratch);
   });
+
+  it("a tokenizer with more ids than the model has rows", async () => {
+    const other = join(scratch, "other");
+    await cp("test/fixtures/models/qwen3", other, { recursive: true });
+    const words = ["mountain", "river", "capital", "currency", "neighbour", "language", "population", "government"];
+    const texts = words.flatMap((word) => words.map((next) => `${word} ${next}`));
+    await writeTokenizer(other, trainBpe(texts, { vocabularySize: 325 }));
+    await expect(openLocalPolicy("x", other)).rejects.toMatchObject({ code: "E_VOCABULARY_MISMATCH" });
+  });
 });
