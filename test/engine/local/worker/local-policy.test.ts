@@ -229,9 +229,24 @@ describe("what the local engine refuses", () => {
   it("a tokenizer with more ids than the model has rows", async () => {
     const other = join(scratch, "other");
     await cp("test/fixtures/models/qwen3", other, { recursive: true });
-    const words = ["mountain", "river", "capital", "currency", "neighbour", "language", "population", "government"];
+    const words = [
+      "mountain",
+      "river",
+      "capital",
+      "currency",
+      "neighbour",
+      "language",
+      "population",
+      "government",
+      "highest",
+      "border",
+      "square",
+      "kilometre",
+      "question",
+      "answer",
+    ];
     const texts = words.flatMap((word) => words.map((next) => `${word} ${next}`));
-    await writeTokenizer(other, trainBpe(texts, { vocabularySize: 325 }));
+    await writeTokenizer(other, trainBpe(texts, { vocabularySize: 322 }));
     await expect(openLocalPolicy("x", other)).rejects.toMatchObject({ code: "E_VOCABULARY_MISMATCH" });
   });
 });
