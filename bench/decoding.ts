@@ -42,7 +42,9 @@ const sizes = {
 } as const;
 const batches = [1, 16, 64, 256];
 const rounds = Number(process.argv[process.argv.indexOf("--rounds") + 1] || 7) || 7;
-const wanted = process.argv.slice(2).filter((x): x is keyof typeof sizes => x in sizes);
+const wanted = process.argv
+  .slice(2)
+  .filter((x, i, all): x is keyof typeof sizes => x in sizes && all[i - 1] !== "--rounds");
 const python = peerPython();
 
 console.log(

@@ -13,7 +13,9 @@ const sizes = {
   "24": { layers: 8, hidden: 512, heads: 8, keyValueHeads: 4, intermediate: 1408, vocabulary: 2048 },
 } as const;
 const rounds = Number(process.argv[process.argv.indexOf("--rounds") + 1] || 7) || 7;
-const wanted = process.argv.slice(2).filter((x): x is keyof typeof sizes => x in sizes);
+const wanted = process.argv
+  .slice(2)
+  .filter((x, i, all): x is keyof typeof sizes => x in sizes && all[i - 1] !== "--rounds");
 const [promptTokens, samples, completion, threads] = [44, 8, 64, 2];
 const texts = Array.from({ length: 4 }, (_, i) =>
   `${"abcdefgh"[i]} prompt of forty-four characters, exactly!!`

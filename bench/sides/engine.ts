@@ -50,7 +50,8 @@ let requests = 0;
 
 async function open(command: Command): Promise<Record<string, unknown>> {
   threads = command.threads;
-  backend = await openBackend({ threads });
+  // Nothing else runs: idle kernel threads may wait in a loop. PyTorch's do so too.
+  backend = await openBackend({ threads, spinning: true });
   folder = await ModelFolder.open(command.folder);
   weights = new FlatTensors(backend, parameterTable(decoderShapes(folder.config)));
   await folder.readWeights(weights.table, weights.flat);

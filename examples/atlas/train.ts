@@ -24,4 +24,6 @@ export default trainConfig({
   maxGradientNorm: 1,
   evaluateEvery: 15,
   evaluateSample: 60,
+  // Every step's episodes would be some 50 MB.
+  recordEpisodesEvery: 10,
 });

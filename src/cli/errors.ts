@@ -25,6 +25,10 @@ const usageErrors: ReadonlySet<string> = new Set([
   "WorkflowDefinitionError",
   "MethodSettingsError",
   "RunFolderError",
+  "ConfigError",
+  "CheckpointError",
+  "TokenizerError",
+  "MemoryPlanError",
 ]);
 
 export function exitCodeOf(error: unknown): number {

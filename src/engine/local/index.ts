@@ -27,10 +27,11 @@ export function local(
   folder: string,
   options: LocalModelOptions & EngineSettings = {},
 ): PolicySpec<LocalPolicy> {
-  const { threads, backend, ...model } = options;
+  const { threads, backend, spinning, ...model } = options;
   const settings = {
     ...(threads === undefined ? {} : { threads }),
     ...(backend === undefined ? {} : { backend }),
+    ...(spinning === undefined ? {} : { spinning }),
   };
   return {
     kind: "local",

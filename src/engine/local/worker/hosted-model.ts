@@ -1,6 +1,6 @@
 /** @file One model on the engine's thread: its weights, and the sampler and the training model over them. */
 
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { StepOptions, StepResult } from "../../policy.ts";
 import { AdapterFolder, saveAdapterFolder } from "../checkpoint/adapter-folder.ts";
 import { type ExtraFile, ModelFolder, namedTensors, saveModelFolder } from "../checkpoint/model-folder.ts";
@@ -38,6 +38,7 @@ const sharedBases = new Map<string, SharedBase>();
 
 interface Parts {
   readonly backend: OrtBackend;
+  /** As the user gave it: an adapter's `base_model_name_or_path` repeats it. */
   readonly folder: string;
   readonly options: LocalModelOptions;
   readonly config: DecoderConfig;
@@ -250,10 +251,10 @@ export class HostedModel {
     sampler.dispose();
     decodeSessions.dispose();
     adapter?.dispose();
-    const base = sharedBases.get(folder);
+    const base = sharedBases.get(resolve(folder));
     if (base?.weights !== weights) weights.dispose();
     else if (--base.users === 0) {
-      sharedBases.delete(folder);
+      sharedBases.delete(resolve(folder));
       weights.dispose();
     }
   }
@@ -281,10 +282,10 @@ async function readWeights(
 }
 
 async function sharedWeights(backend: OrtBackend, source: ModelFolder): Promise<FlatTensors> {
-  let base = sharedBases.get(source.folder);
+  let base = sharedBases.get(resolve(source.folder));
   if (!base) {
     base = { weights: await readWeights(backend, source, []), users: 0 };
-    sharedBases.set(source.folder, base);
+    sharedBases.set(resolve(source.folder), base);
   }
   base.users += 1;
   return base.weights;

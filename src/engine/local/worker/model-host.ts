@@ -1,6 +1,5 @@
 /** @file The models of the engine's thread, by handle: opens, samples, trains and saves them. */
 
-import { resolve } from "node:path";
 import type { ForwardResult, SampledToken } from "../../policy.ts";
 import type { OrtBackend } from "../ort/backend.ts";
 import { EngineError, toTransferable } from "./errors.ts";
@@ -86,7 +85,7 @@ export class ModelHost {
   }
 
   async #open(folder: string, options: LocalModelOptions): Promise<OpenedModel> {
-    const model = await HostedModel.open(this.#backend, this.#threads, resolve(folder), options);
+    const model = await HostedModel.open(this.#backend, this.#threads, folder, options);
     const handle = this.#nextHandle++;
     this.#models.set(handle, model);
     return {

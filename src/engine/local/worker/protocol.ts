@@ -19,6 +19,11 @@ export interface EngineSettings {
   readonly threads?: number;
   /** Which binding: "ffi" (default, falls back to "stock" with a warning) or one of them, without fallback. */
   readonly backend?: "ffi" | "stock";
+  /**
+   * Whether idle kernel threads wait in a loop: a few percent faster on a machine that does nothing else, many times
+   * slower where other work wants the processors. Default false.
+   */
+  readonly spinning?: boolean;
 }
 
 /** How a model folder becomes a policy. */
