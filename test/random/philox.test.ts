@@ -9,8 +9,14 @@ describe("philox4x32-10", () => {
   // Random123 1.14, kat_vectors.
   it.each([
     [[0, 0, 0, 0, 0, 0], "6627e8d5 e169c58d bc57ac4c 9b00dbd8"],
-    [[0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff], "408f276d 41c83b0e a20bc7c6 6d5451fd"],
-    [[0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0], "d16cfe09 94fdcceb 5001e420 24126ea1"],
+    [
+      [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff],
+      "408f276d 41c83b0e a20bc7c6 6d5451fd",
+    ],
+    [
+      [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0],
+      "d16cfe09 94fdcceb 5001e420 24126ea1",
+    ],
   ] as const)("gives the published vector for %j", ([c0, c1, c2, c3, k0, k1], expected) => {
     expect(hex(philox(c0, c1, c2, c3, k0, k1))).toBe(expected);
   });
@@ -18,7 +24,18 @@ describe("philox4x32-10", () => {
 
 describe("keyed streams", () => {
   it("depend on every part and its order", () => {
-    const keys = [key(1, 2), key(2, 1), key(1, "2"), key("12"), key("1", "2"), key(1, 2, 0), key(), key(""), key(-1), key(2 ** 40)];
+    const keys = [
+      key(1, 2),
+      key(2, 1),
+      key(1, "2"),
+      key("12"),
+      key("1", "2"),
+      key(1, 2, 0),
+      key(),
+      key(""),
+      key(-1),
+      key(2 ** 40),
+    ];
     expect(new Set(keys.map(String)).size).toBe(keys.length);
   });
 
