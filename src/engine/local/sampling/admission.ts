@@ -29,10 +29,10 @@ export function gatherUnits(waiting: readonly Sequence[], rows: RowTable): Unit[
 }
 
 /**
- * The first unit and those after it that fit into one right-padded run with it. `tokensOf(width)` is the number of
- * tokens that a run may have whose rows are `width` wide.
+ * The first unit and those after it that fit into one right-padded run with it, of at most
+ * `tokens` tokens with padding.
  */
-export function unitsOfOneRun(units: readonly Unit[], tokensOf: (width: number) => number): Unit[] {
+export function unitsOfOneRun(units: readonly Unit[], tokens: number): Unit[] {
   const chosen: Unit[] = [];
   let longest = 0;
   let real = 0;
@@ -41,7 +41,7 @@ export function unitsOfOneRun(units: readonly Unit[], tokensOf: (width: number) 
     const width = Math.max(longest, length);
     const padded = width * (chosen.length + 1);
     const littlePadding = padded <= 1.3 * (real + length) + 64;
-    const fits = startOf(unit) === 0 && padded <= tokensOf(width) && littlePadding;
+    const fits = startOf(unit) === 0 && padded <= tokens && littlePadding;
     if (chosen.length > 0 && !fits) continue;
     // What shares a long beginning with one of this run is cheaper after it.
     if (chosen.some((other) => sharedPrefix(other.prompt, unit.prompt) >= shortestReuse)) continue;

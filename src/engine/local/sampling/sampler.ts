@@ -53,15 +53,11 @@ export interface SamplerStatistics {
   readonly cacheBytes: number;
 }
 
-/** Attention materialises [rows, heads, tokens, capacity]: at most this many elements. */
-const attentionElements = 32 * 2 ** 20;
-
 export class Sampler {
   readonly #decoder: Decoder;
   readonly #rows: RowTable;
   readonly #chooser: TokenChooser;
   readonly #model: SequenceModel;
-  readonly #heads: number;
   readonly #slots: number;
   readonly #prefillTokens: number;
   readonly #queue: Sequence[] = [];
@@ -80,9 +76,13 @@ export class Sampler {
     const { sessions, weights, adapter, tokenBytes, endTokens, slots = 64, prefillTokens = 2048 } = options;
     const { config } = sessions;
     const contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength);
+    // Without a slot nothing would ever be admitted, and `step` would promise work for ever.
+    if (!(Number.isInteger(slots) && slots >= 1))
+      throw new RangeError(`Sampler needs at least one slot, got ${slots}.`);
+    if (!(Number.isInteger(prefillTokens) && prefillTokens >= 1))
+      throw new RangeError(`Sampler needs prefill runs of at least one token, got ${prefillTokens}.`);
     this.#slots = slots;
     this.#prefillTokens = prefillTokens;
-    this.#heads = config.heads;
     this.#version = options.version ?? 0;
     this.#model = {
       vocabularySize: config.vocabularySize,
@@ -246,16 +246,9 @@ export class Sampler {
     const first = units[0];
     if (!first) return;
     const start = startOf(first);
-    if (first.prompt.length - start > this.#pieceLength(first.prompt.length)) this.#stage(first, start);
+    if (first.prompt.length - start > this.#prefillTokens) this.#stage(first, start);
     else if (start > 0) this.#prefillOne(first, start);
-    else this.#prefillTogether(unitsOfOneRun(units, (width) => this.#pieceLength(width)));
-  }
-
-  /** Tokens of one prefill run at the capacity that `length` tokens a row need. */
-  #pieceLength(length: number): number {
-    const capacity = Math.max(this.#decoder.cache.capacity, length);
-    const bound = Math.floor(attentionElements / (this.#heads * capacity));
-    return even(Math.max(16, Math.min(this.#prefillTokens, bound)));
+    else this.#prefillTogether(unitsOfOneRun(units, this.#prefillTokens));
   }
 
   #takeFromQueue(units: readonly Unit[]): Sequence[] {
@@ -340,9 +333,8 @@ export class Sampler {
     const { prompt, members } = unit;
     const groups = byTemperature(members);
     const begin = this.#rows.stagedLength;
-    const piece = this.#pieceLength(prompt.length);
     const left = prompt.length - begin;
-    const count = Math.min(left, piece);
+    const count = Math.min(left, this.#prefillTokens);
     this.#stagedRanLast = true;
     const last = begin + count === prompt.length;
     const done = this.#attempt(members, "prefill of a long prompt", () => {
