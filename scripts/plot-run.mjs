@@ -42,6 +42,7 @@ mkdirSync(dirname(target), { recursive: true });
 writeFileSync(
   target,
   `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#333">
+<title>Learning curve: training reward and held-out F1 by step</title>
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${grid.join("")}${ticks.join("")}
 <path d="${path}" fill="none" stroke="#2563eb" stroke-width="1.5"/>
