@@ -33,6 +33,8 @@ const usageErrors: ReadonlySet<string> = new Set([
 
 export function exitCodeOf(error: unknown): number {
   if (!TroupeError.is(error)) return exitCodes.failed;
+  // A full disk is met in the middle of a run, not in what was asked for.
+  if (error.code === "E_CHECKPOINT_WRITE") return exitCodes.failed;
   if (usageErrors.has(error.name)) return exitCodes.usage;
   return error.name === "RunStoppedError" ? exitCodes.stopped : exitCodes.failed;
 }
