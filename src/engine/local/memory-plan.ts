@@ -10,8 +10,10 @@
 import { totalmem } from "node:os";
 import { TroupeError } from "../../errors.ts";
 import type { DecoderConfig } from "./model/config.ts";
+import { headChunkBytes } from "./model/head.ts";
 import { adapterShapes, decoderShapes, parameterTable, valueHeadShapes } from "./model/parameters.ts";
 import { cacheBytes } from "./sampling/kv-cache.ts";
+import { scoresInMemory } from "./training/training-model.ts";
 import type { LocalModelOptions } from "./worker/protocol.ts";
 
 /** The plan does not fit into the memory that is there. */
@@ -57,10 +59,7 @@ const leastMicrobatch = 512;
 const spareRows = 2;
 /** Tokens of one prefill run (sampling/sampler.ts). */
 const prefillTokens = 2048;
-/** Logits in memory at once (model/head.ts). */
-const headChunkBytes = 64 * 2 ** 20;
-/** Attention scores of one layer at once (training/training-model.ts), and how many such tensors there are. */
-const scoresInMemory = 2 ** 24;
+/** How many tensors of one layer's attention scores there are at once. */
 const scoreTensors = 5;
 /** Node, ONNX Runtime and the graphs. */
 const processBytes = 200e6;

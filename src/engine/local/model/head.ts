@@ -17,6 +17,9 @@ import {
 
 export class HeadError extends TroupeError {}
 
+/** Bytes of logits in memory at once, unless asked otherwise. */
+export const headChunkBytes = 64 * 2 ** 20;
+
 export interface HeadOptions extends HeadSize {
   /** The weight gets a gradient. Default true. */
   readonly trainable?: boolean;
@@ -84,7 +87,7 @@ export class DecoderHead {
     this.#backend = backend;
     this.options = options;
     this.#sessions = sessions;
-    const bytes = options.chunkBytes ?? 64 * 2 ** 20;
+    const bytes = options.chunkBytes ?? headChunkBytes;
     this.#chunkRows = Math.max(1, Math.floor(bytes / (4 * options.vocabularySize)));
   }
 

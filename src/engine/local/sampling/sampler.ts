@@ -12,6 +12,7 @@ import { uniformAt } from "../../../random/stream.ts";
 import type { SampleRequest } from "../../policy.ts";
 import { samplingBlock } from "../model/decode-graph.ts";
 import type { FlatTensors } from "../model/weights.ts";
+import type { TokenBytes } from "../tokenizer/token-decoder.ts";
 import { byTemperature, gatherUnits, startOf, type Unit, unitsOfOneRun } from "./admission.ts";
 import { TokenChooser } from "./choose-token.ts";
 import { Decoder, type DecodeSessions, even } from "./decoder.ts";
@@ -19,7 +20,6 @@ import { SampleAbortedError, SampleRunError, SamplerBusyError } from "./errors.t
 import { checkRequest } from "./request.ts";
 import { RowTable } from "./rows.ts";
 import { type SampleCallbacks, Sequence, type SequenceModel } from "./sequence.ts";
-import type { TokenBytes } from "./stop-strings.ts";
 
 export interface SamplerOptions {
   readonly sessions: DecodeSessions;

@@ -1,9 +1,10 @@
 /** @file One request while it is sampled: its tokens, its random stream, its text, and when it ends. */
 
 import type { SampledToken, SampleRequest, SampleResult, StopReason } from "../../policy.ts";
+import type { TokenBytes } from "../tokenizer/token-decoder.ts";
 import type { ChoiceContext } from "./choose-token.ts";
 import { ascendingSet, ConstraintWalk } from "./request.ts";
-import { OutputText, type TokenBytes } from "./stop-strings.ts";
+import { OutputText } from "./stop-strings.ts";
 import { compileRules, type TokenRules } from "./token-rules.ts";
 
 /** Each request ends in exactly one `onDone` or `onError`. */

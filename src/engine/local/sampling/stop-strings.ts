@@ -6,8 +6,7 @@
  * string is revealed before it is certain.
  */
 
-/** The raw bytes that each token id contributes to text; empty for tokens that are not text. */
-export type TokenBytes = readonly Uint8Array[];
+import type { TokenBytes } from "../tokenizer/token-decoder.ts";
 
 export class OutputText {
   readonly #bytes: TokenBytes;

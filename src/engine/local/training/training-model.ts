@@ -68,7 +68,7 @@ interface Retained {
 }
 
 /** Attention scores of one layer in memory at once (R·heads·T²); the backward pass has about five such tensors. */
-const scoresInMemory = 2 ** 24;
+export const scoresInMemory = 2 ** 24;
 
 export class TrainingModel {
   readonly graphs: TrainingGraphs;
