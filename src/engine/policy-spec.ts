@@ -1,6 +1,6 @@
 /** @file How a run names a policy before it exists: plain data for the run's record, and a way to open it. */
 
-import type { Policy, TrainablePolicy } from "./policy.ts";
+import type { AnyPolicy, TextPolicy, TrainablePolicy } from "./policy.ts";
 
 export interface PolicyOpenContext {
   /** The policy's name in the run; used in errors. */
@@ -17,7 +17,7 @@ export interface PolicyOpenContext {
  * const spec: PolicySpec = local("assets/atlas-small");
  * const policy = await spec.open({ name: "small", seed: 0 });
  */
-export interface PolicySpec<Opened extends Policy = Policy> {
+export interface PolicySpec<Opened extends AnyPolicy = AnyPolicy> {
   /** Which engine: "local", "tabular", … */
   readonly kind: string;
   /** What was asked for, as JSON, for the run's `config.json`. */
@@ -26,6 +26,11 @@ export interface PolicySpec<Opened extends Policy = Policy> {
 }
 
 /** True for policies that have the trainable half; the others take part frozen. */
-export function isTrainable(policy: Policy): policy is TrainablePolicy {
+export function isTrainable(policy: AnyPolicy): policy is TrainablePolicy {
   return "forward" in policy && "backward" in policy && "step" in policy;
+}
+
+/** True for participants that speak text only. */
+export function isTextPolicy(policy: AnyPolicy): policy is TextPolicy {
+  return "generate" in policy;
 }

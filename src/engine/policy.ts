@@ -150,19 +150,61 @@ export interface StepResult {
 export interface ChatMessage {
   readonly role: string;
   readonly content: string;
+  /** What an assistant message asked for, in the chat template's own format once rendered. */
+  readonly toolCalls?: readonly ChatToolCall[];
+  /** Of a message with role "tool": which tool answered. */
+  readonly name?: string;
+}
+
+/** A tool call that a model wrote. */
+export interface ChatToolCall {
+  readonly name: string;
+  /** JSON. */
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** A tool as a chat template shows it to the model. */
+export interface ChatTool {
+  readonly name: string;
+  readonly description: string;
+  /** JSON Schema of the arguments. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+/** What an output asks for: its text without the calls, the calls, and why something that looks like a call is none. */
+export interface ParsedToolCalls {
+  readonly content: string;
+  readonly calls: readonly ChatToolCall[];
+  readonly faults: readonly string[];
 }
 
 /** Text ↔ token ids of one policy. Lives on the caller's thread; pure functions. */
 export interface PolicyTokenizer {
   readonly vocabularySize: number;
   readonly endTokens: readonly number[];
-  encode(text: string): Int32Array;
+  /** `addSpecial: false`: the text goes on from other tokens, so no begin token comes first. Default true. */
+  encode(text: string, options?: { readonly addSpecial?: boolean }): Int32Array;
   decode(tokens: Int32Array | readonly number[], options?: { readonly skipSpecial?: boolean }): string;
   /** Renders through the model's chat template (the only path for chat prompts) and encodes. */
   encodeChat(
     messages: readonly ChatMessage[],
-    options?: { readonly addGenerationPrompt?: boolean },
+    options?: { readonly addGenerationPrompt?: boolean; readonly tools?: readonly ChatTool[] },
   ): Int32Array;
+  /**
+   * Tokens that go after an earlier chat prompt and its sampled output, so that the conversation continues with
+   * `messages` and the model's turn begins; nothing that was sampled is encoded again. Undefined where the template
+   * rewrites what came before, so that no continuation is token-identical.
+   */
+  continueChat?(
+    earlier: {
+      readonly messages: readonly ChatMessage[];
+      readonly output: Int32Array;
+      readonly tools?: readonly ChatTool[];
+    },
+    messages: readonly ChatMessage[],
+  ): Int32Array | undefined;
+  /** Reads tool calls in the format of the model's chat template; undefined if the template has none. */
+  parseToolCalls?(text: string): ParsedToolCalls | undefined;
 }
 
 /** A set of weights that answers. Frozen and remote models fit this half. */
@@ -175,6 +217,40 @@ export interface Policy {
   sample(request: SampleRequest): Promise<SampleResult>;
   close(): Promise<void>;
 }
+
+/** A request to a participant that speaks text only: an API model. */
+export interface TextRequest {
+  readonly messages: readonly ChatMessage[];
+  readonly maxTokens: number;
+  readonly sampling?: SamplingSettings;
+  readonly stop?: readonly string[];
+  readonly tools?: readonly ChatTool[];
+  /** Sent as `seed` where the service takes one. */
+  readonly key: Key;
+  readonly signal?: AbortSignal;
+}
+
+export interface TextResult {
+  readonly text: string;
+  readonly stopReason: StopReason;
+  readonly toolCalls?: readonly ChatToolCall[];
+  readonly usage: { readonly promptTokens: number; readonly outputTokens: number };
+  /** US dollars, where prices are known. */
+  readonly cost?: number;
+}
+
+/**
+ * A participant without tokens of its own, such as a closed API model: it takes part frozen, and is never trained.
+ */
+export interface TextPolicy {
+  readonly name: string;
+  readonly version: number;
+  generate(request: TextRequest): Promise<TextResult>;
+  close(): Promise<void>;
+}
+
+/** Whatever can answer for an agent. */
+export type AnyPolicy = Policy | TextPolicy;
 
 /** The trainable half: the two-phase contract (forward → loss in TypeScript → backward → step). */
 export interface TrainablePolicy extends Policy {

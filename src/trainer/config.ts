@@ -4,7 +4,7 @@ import { z } from "zod";
 import { sourceName, type TaskSource } from "../data/task-source.ts";
 import type { PolicySpec } from "../engine/policy-spec.ts";
 import type { Method } from "../methods/method.ts";
-import type { Deadlines } from "../workflow/episode.ts";
+import type { Deadlines } from "../workflow/runtime.ts";
 import type { Trajectory } from "../workflow/trajectory.ts";
 import type { Workflow } from "../workflow/workflow.ts";
 import { TrainConfigError } from "./errors.ts";

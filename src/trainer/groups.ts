@@ -1,6 +1,6 @@
 /** @file Groups of episodes: which tasks a step takes, running them, and the credit of every call. */
 
-import type { Policy } from "../engine/policy.ts";
+import type { AnyPolicy } from "../engine/policy.ts";
 import { isTrainable } from "../engine/policy-spec.ts";
 import type { RewardedEpisode } from "../methods/method.ts";
 import { stream } from "../random/stream.ts";
@@ -13,7 +13,7 @@ import type { TrainSettings } from "./config.ts";
 /** What episodes of a run need, besides their task. */
 export interface EpisodeRunner<Task> {
   readonly settings: TrainSettings<Task>;
-  readonly policies: ReadonlyMap<string, Policy>;
+  readonly policies: ReadonlyMap<string, AnyPolicy>;
   readonly prompts: PromptCache;
   readonly signal: AbortSignal;
   /** Hears how many episodes of a batch have ended. */
@@ -100,7 +100,10 @@ export function creditGroup<Task>(
 ): CreditedGroup<Task> {
   const complete = group.trajectories.filter(({ status }) => status === "complete");
   const trained = complete.map(({ calls }) =>
-    calls.filter((call) => call.status === "complete" && isTrainable(policies.get(call.policy)!)),
+    calls.filter(
+      (call) =>
+        call.status === "complete" && call.origin === "sampled" && isTrainable(policies.get(call.policy)!),
+    ),
   );
   const rewarded: RewardedEpisode[] = complete.map((trajectory, i) => ({
     reward: trajectoryReward(trajectory),

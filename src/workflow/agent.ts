@@ -2,6 +2,7 @@
 
 import type { ChatMessage, SamplingSettings, StopReason } from "../engine/policy.ts";
 import { ParseError, WorkflowDefinitionError } from "./errors.ts";
+import { describeIssue, type TaskSchema } from "./task-schema.ts";
 
 /** What an episode is run for; agents may sample differently in each. */
 export type Stage = "train" | "evaluate";
@@ -20,6 +21,18 @@ export interface AgentOptions<Variables, Parsed> {
   readonly sampling?: Partial<Readonly<Record<Stage, SamplingSettings>>>;
   /** Turns the text into a value; throws if it cannot. The outcome is recorded with the call. Default: the text. */
   readonly parse?: (text: string) => Parsed;
+  /**
+   * Structured output: the text must be JSON of this shape (any Standard Schema validator: zod, valibot, arktype). The
+   * outcome is recorded like that of `parse`; the two exclude each other.
+   */
+  readonly output?: TaskSchema<Parsed>;
+  /**
+   * Tools of the workflow, by name, that the model itself may call in the format of its chat template; `prompt` must
+   * return messages. The reply is the first output that calls no tool.
+   */
+  readonly tools?: readonly string[];
+  /** Calls of the model in one such conversation. Default 8. */
+  readonly maxToolTurns?: number;
 }
 
 export interface Agent<Variables = never, Parsed = unknown> {
@@ -29,6 +42,8 @@ export interface Agent<Variables = never, Parsed = unknown> {
   readonly stop: readonly string[];
   readonly sampling: Readonly<Record<Stage, SamplingSettings>>;
   readonly parse: ((text: string) => Parsed) | undefined;
+  readonly tools: readonly string[];
+  readonly maxToolTurns: number;
 }
 
 /** Any agent, whatever its variables: what a workflow's list of agents holds. */
@@ -64,6 +79,21 @@ export function agent<Variables, Parsed = string>(
       hint: "leave it out for the default of 256.",
     });
   }
+  if (options.parse !== undefined && options.output !== undefined) {
+    throw new WorkflowDefinitionError({
+      code: "E_AGENT_PARSE",
+      message: `Agent "${name}" has both \`parse\` and \`output\`; it is not clear which of them reads the text.`,
+      hint: "keep one; `output` is JSON with a schema, `parse` anything else.",
+    });
+  }
+  const maxToolTurns = options.maxToolTurns ?? 8;
+  if (!Number.isInteger(maxToolTurns) || maxToolTurns < 1) {
+    throw new WorkflowDefinitionError({
+      code: "E_AGENT_TOOL_TURNS",
+      message: `Agent "${name}" has maxToolTurns ${maxToolTurns}; it must be an integer of at least 1.`,
+      hint: "leave it out for the default of 8.",
+    });
+  }
   if (options.stop?.includes("")) {
     throw new WorkflowDefinitionError({
       code: "E_AGENT_STOP",
@@ -80,8 +110,19 @@ export function agent<Variables, Parsed = string>(
       train: options.sampling?.train ?? {},
       evaluate: options.sampling?.evaluate ?? { temperature: 0 },
     },
-    parse: options.parse,
+    parse: options.output === undefined ? options.parse : jsonParser(options.output),
+    tools: options.tools ?? [],
+    maxToolTurns,
   });
+}
+
+/** What one call may do differently from its agent's defaults. */
+export interface CallOptions {
+  readonly sampling?: SamplingSettings;
+  readonly maxTokens?: number;
+  readonly stop?: readonly string[];
+  /** Stops this call alone, for example when another branch has found the answer; its promise then rejects. */
+  readonly signal?: AbortSignal;
 }
 
 /** Whether an agent's parser took the text. Recorded with the call, so parse rates can be reported. */
@@ -94,6 +135,7 @@ export interface ReplyFacts<Parsed> {
   readonly tokens: Int32Array;
   readonly stopReason: StopReason;
   readonly call: number;
+  readonly calls: readonly number[];
   readonly agent: string;
   readonly policy: string;
   readonly parse: ParseOutcome<Parsed>;
@@ -107,6 +149,8 @@ export class AgentReply<Parsed = string> {
   readonly stopReason: StopReason;
   /** The call's number in its trajectory; give it to `reward(…, { call })`. */
   readonly call: number;
+  /** All calls that this reply took: more than one where the model used tools first. */
+  readonly calls: readonly number[];
   readonly agent: string;
   readonly policy: string;
   /** Look here when the agent may write what the parser refuses, to reward or punish it. */
@@ -117,6 +161,7 @@ export class AgentReply<Parsed = string> {
     this.tokens = facts.tokens;
     this.stopReason = facts.stopReason;
     this.call = facts.call;
+    this.calls = facts.calls;
     this.agent = facts.agent;
     this.policy = facts.policy;
     this.parse = facts.parse;
@@ -145,4 +190,16 @@ export function parseText<Parsed>(of: Agent<never, Parsed>, text: string): Parse
   } catch (error) {
     return { ok: false, reason: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** JSON of one shape. A fence of Markdown around it is allowed: models write one whatever they are told. */
+function jsonParser<Parsed>(schema: TaskSchema<Parsed>): (text: string) => Parsed {
+  return (text) => {
+    const json = /^\s*```(?:json)?\s*\n([\s\S]*?)\n?\s*```\s*$/.exec(text)?.[1] ?? text;
+    const checked = schema["~standard"].validate(JSON.parse(json));
+    if (checked instanceof Promise)
+      throw new TypeError("the schema checks asynchronously; use one that does not");
+    if (checked.issues !== undefined) throw new TypeError(checked.issues.map(describeIssue).join("; "));
+    return checked.value;
+  };
 }

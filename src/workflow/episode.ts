@@ -3,71 +3,86 @@
  * failure. `runEpisode` never rejects for something that happened inside the episode.
  */
 
-import { setMaxListeners } from "node:events";
-import type { Policy } from "../engine/policy.ts";
+import type { AnyPolicy } from "../engine/policy.ts";
 import { isTrainable } from "../engine/policy-spec.ts";
-import { type Key, key, Stream } from "../random/stream.ts";
+import { type Key, key } from "../random/stream.ts";
 import type { Stage } from "./agent.ts";
-import { CallJournal } from "./call-journal.ts";
-import { episodeEnded, underDeadline } from "./deadline.ts";
-import {
-  DeadlineError,
-  EpisodeCancelledError,
-  type EpisodeError,
-  type EpisodeFailure,
-  failureOf,
-  RewardError,
-} from "./errors.ts";
+import { AgentCalls, type Participants } from "./agent-calls.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { Contexts } from "./context.ts";
+import type { Effect } from "./effect.ts";
+import { DeadlineError, EpisodeCancelledError, failureOf, RewardError } from "./errors.ts";
+import { Gates } from "./gate.ts";
+import { MapStore, type MemoryStore, MemoryUses } from "./memory.ts";
 import { PromptCache } from "./prompt-cache.ts";
-import { ToolJournal } from "./tool-journal.ts";
+import { RecordedEffects } from "./recorded-effects.ts";
+import { RewardLedger } from "./reward-ledger.ts";
+import {
+  type Deadlines,
+  defaultDeadlines,
+  defaultLimits,
+  type EpisodeLimits,
+  EpisodeRuntime,
+  episodeEnded,
+} from "./runtime.ts";
+import { ToolCalls } from "./tool-calls.ts";
 import {
   callReward,
   type EpisodeIdentity,
   episodeId,
-  type RewardRecord,
+  type ForkPoint,
   type Trajectory,
 } from "./trajectory.ts";
-import type { AgentMap, RewardOptions, ToolMap, Workflow, WorkflowContext } from "./workflow.ts";
+import type { Watchdog } from "./watchdog.ts";
+import type { AnyWorkflow, Workflow } from "./workflow.ts";
 
-/** Seconds; Infinity switches one off. */
-export interface Deadlines {
-  /** One model call, waiting included. Default 300. */
-  readonly call?: number;
-  /** One tool call. Default 60. */
-  readonly tool?: number;
-  /** The whole episode. Default 900. */
-  readonly episode?: number;
+/** What episodes of one run share. */
+export interface EpisodeSettings {
+  readonly deadlines?: Deadlines;
+  /** Instead of the workflow's own. */
+  readonly limits?: EpisodeLimits;
+  /** How many effects of a policy or a tool may run at once, over all episodes that are given the same gates. */
+  readonly gates?: Gates;
+  readonly clock?: Clock;
+  readonly prompts?: PromptCache;
+  /** Memory behind `ctx.memory`. Default: a new, empty one for each episode. */
+  readonly memory?: MemoryStore;
+  readonly watchdog?: Watchdog;
 }
 
-export interface EpisodeOptions<Task> {
+export interface EpisodeOptions<Task> extends EpisodeSettings {
   readonly workflow: Workflow<Task>;
   readonly task: Task;
-  readonly policies: ReadonlyMap<string, Policy>;
+  readonly policies: ReadonlyMap<string, AnyPolicy>;
   /** φ: agent name → policy name. */
   readonly assignment: ReadonlyMap<string, string>;
   readonly stage: Stage;
   readonly identity: EpisodeIdentity;
   /** The run's seed. */
   readonly seed: number;
-  readonly deadlines?: Deadlines;
   readonly signal?: AbortSignal;
-  readonly prompts?: PromptCache;
   /** A complete episode without any reward fails. Default: true in training. */
   readonly needsReward?: boolean;
+  /** Effects of an earlier, unfinished attempt at this very episode: they are answered from here, the rest goes on. */
+  readonly recorded?: readonly Effect[];
+  /** Hears of every effect as it settles, for the run's journal. Random numbers follow from the seed and are not among them. */
+  readonly onEffect?: (effect: Effect) => void;
 }
 
-/** The clock of one episode, in seconds since it began. */
-export type EpisodeClock = () => number;
-
-/** What both journals share. */
-export interface EpisodeScope {
-  readonly id: string;
-  readonly workflow: string;
-  readonly clock: EpisodeClock;
-  readonly deadlines: Required<Deadlines>;
-  readonly signal: AbortSignal;
-  /** Names the episode's random streams. */
-  readonly key: Key;
+/** The same, for whoever makes an episode in another way: from a journal, or as a branch of another. */
+export interface EpisodePlan {
+  readonly workflow: AnyWorkflow;
+  readonly task: unknown;
+  readonly stage: Stage;
+  readonly identity: EpisodeIdentity;
+  readonly seed: number;
+  readonly forks: readonly ForkPoint[];
+  readonly participants: Participants | undefined;
+  readonly recorded: RecordedEffects | undefined;
+  readonly needsReward: boolean;
+  readonly settings: EpisodeSettings;
+  readonly signal: AbortSignal | undefined;
+  readonly onEffect: ((effect: Effect) => void) | undefined;
 }
 
 /**
@@ -78,81 +93,140 @@ export interface EpisodeScope {
  * if (trajectory.status === "failed") console.error(trajectory.failure);
  */
 export async function runEpisode<Task>(options: EpisodeOptions<Task>): Promise<Trajectory> {
-  const { workflow, identity, stage, seed } = options;
-  const began = performance.now();
-  const controller = new AbortController();
-  setMaxListeners(0, controller.signal);
-  const scope: EpisodeScope = {
-    id: episodeId(identity),
-    workflow: workflow.name,
-    clock: () => (performance.now() - began) / 1000,
-    deadlines: { call: 300, tool: 60, episode: 900, ...options.deadlines },
-    signal: controller.signal,
-    key: key(seed, identity.purpose, identity.step, identity.group, identity.task, identity.sample),
-  };
-  const place = { workflow: workflow.name, episode: scope.id };
-  const calls = new CallJournal(
-    scope,
-    options.policies,
-    options.assignment,
+  const { workflow, task, stage, identity, seed, policies, assignment } = options;
+  const recorded =
+    options.recorded && new RecordedEffects(options.recorded, "happens", options.clock ?? systemClock);
+  const { trajectory } = await execute({
+    workflow,
+    task,
     stage,
-    options.prompts ?? new PromptCache(),
-  );
-  const tools = new ToolJournal(scope);
-  const rewards = new RewardLedger(scope, workflow.agents, calls);
+    identity,
+    seed,
+    forks: [],
+    participants: { policies, assignment, prompts: options.prompts ?? new PromptCache() },
+    recorded,
+    needsReward: options.needsReward ?? stage === "train",
+    settings: options,
+    signal: options.signal,
+    onEffect: options.onEffect,
+  });
+  return trajectory;
+}
 
-  const context: WorkflowContext<Task, AgentMap, ToolMap> = {
-    task: options.task,
-    agents: calls.bind(workflow.agents),
-    tools: tools.bind(workflow.tools),
-    reward: (value, about) => rewards.give(value, about),
-    signal: controller.signal,
+/** The key of an episode and, folded into it, of every branching off since. */
+export function episodeKey(seed: number, identity: EpisodeIdentity, forks: readonly ForkPoint[]): Key {
+  const { purpose, step, group, task, sample } = identity;
+  return forks.reduce<Key>(
+    ([k0, k1], { at, branch }) => key(k0, k1, "fork", at, branch),
+    key(seed, purpose, step, group, task, sample),
+  );
+}
+
+/** Runs a plan to its end, whatever that is. `runtime.fatal` tells a replay that diverged. */
+export async function execute(
+  plan: EpisodePlan,
+): Promise<{ readonly trajectory: Trajectory; readonly runtime: EpisodeRuntime }> {
+  const { workflow, task, stage, identity, seed, forks, settings } = plan;
+  const id = episodeId(identity, forks);
+  const runtime = new EpisodeRuntime({
+    id,
+    workflow: workflow.name,
     stage,
-    random: new Stream(key(scope.key[0], scope.key[1], "random")),
-  };
+    key: episodeKey(seed, identity, forks),
+    clock: settings.clock ?? systemClock,
+    deadlines: { ...defaultDeadlines, ...settings.deadlines },
+    limits: { ...defaultLimits, ...workflow.limits, ...settings.limits },
+    gates: settings.gates ?? new Gates(),
+    recorded: plan.recorded,
+    onEffect: plan.onEffect,
+  });
+  const calls = new AgentCalls(runtime, plan.participants);
+  const tools = new ToolCalls(runtime);
+  const memory = new MemoryUses(runtime, settings.memory ?? new MapStore());
+  const rewards = new RewardLedger(runtime, calls);
+  const contexts = new Contexts({ runtime, calls, tools, memory, rewards });
 
   const finish = (ending: Pick<Trajectory, "status" | "failure" | "result">): Trajectory => ({
-    id: scope.id,
+    id,
     workflow: workflow.name,
     stage,
     identity,
-    task: options.task,
+    seed,
+    forks,
+    task,
     ...ending,
     calls: calls.close(),
     tools: tools.close(),
+    children: contexts.close(),
+    memory: memory.close(),
+    draws: runtime.draws,
     rewards: rewards.terms,
-    seconds: scope.clock(),
+    seconds: runtime.seconds(),
   });
 
-  // The outer signal and the episode's deadline reach every effect through the episode's own controller.
-  const stopped = new AbortController();
-  const onStop = () => stopped.abort(cancelled(scope));
-  if (options.signal?.aborted) onStop();
-  options.signal?.addEventListener("abort", onStop, { once: true });
+  settings.watchdog?.add(runtime);
   try {
-    const result = await underDeadline(
-      { seconds: scope.deadlines.episode, parent: stopped.signal, onLate: () => late(scope, calls, tools) },
-      (signal) => {
-        signal.addEventListener("abort", () => controller.abort(signal.reason), { once: true });
-        return workflow.run(context);
-      },
+    const result = await underRuntime(runtime, plan.signal, () =>
+      workflow.run(contexts.of(workflow, task, { path: "", workflow: workflow.name, depth: 0 })),
     );
-    controller.abort(episodeEnded);
-    if (rewards.failure !== undefined) throw rewards.failure;
+    runtime.stop(episodeEnded);
+    if (runtime.fatal !== undefined) throw runtime.fatal;
     const trajectory = finish({ status: "complete", result });
-    if (options.needsReward ?? stage === "train") checkRewards(scope, trajectory, options.policies);
-    return trajectory;
+    if (plan.needsReward) checkRewards(trajectory, plan.participants);
+    return { trajectory, runtime };
   } catch (error) {
-    if (!controller.signal.aborted) controller.abort(error);
-    if (error instanceof EpisodeCancelledError) return finish({ status: "cancelled" });
-    const failure: EpisodeFailure = failureOf(rewards.failure ?? error, place);
-    return finish({ status: "failed", failure });
+    runtime.stop(error);
+    if (error instanceof EpisodeCancelledError)
+      return { trajectory: finish({ status: "cancelled" }), runtime };
+    const failure = failureOf(runtime.fatal ?? error, { workflow: workflow.name, episode: id });
+    return { trajectory: finish({ status: "failed", failure }), runtime };
   } finally {
-    options.signal?.removeEventListener("abort", onStop);
+    settings.watchdog?.remove(runtime);
   }
 }
 
-function cancelled({ id }: EpisodeScope): EpisodeCancelledError {
+/** The workflow's function, under the episode's deadline and the caller's signal. */
+function underRuntime(
+  runtime: EpisodeRuntime,
+  signal: AbortSignal | undefined,
+  run: () => Promise<unknown>,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const end = (error: Error) => {
+      finish();
+      runtime.stop(error);
+      reject(error);
+    };
+    const onAbort = () => end(cancelled(runtime));
+    const { episode } = runtime.deadlines;
+    const timer = Number.isFinite(episode)
+      ? runtime.clock.after(episode * 1000, () => end(late(runtime)))
+      : undefined;
+    const finish = () => {
+      timer?.cancel();
+      signal?.removeEventListener("abort", onAbort);
+    };
+    if (signal?.aborted === true) return onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    started(run).then(
+      (result) => {
+        finish();
+        resolve(result);
+      },
+      (error) => {
+        finish();
+        reject(error);
+      },
+    );
+  });
+}
+
+/** Also for a function that is not async and throws at once. */
+async function started(run: () => Promise<unknown>): Promise<unknown> {
+  return run();
+}
+
+function cancelled({ id }: EpisodeRuntime): EpisodeCancelledError {
   return new EpisodeCancelledError({
     boundary: "workflow",
     code: "E_EPISODE_CANCELLED",
@@ -160,33 +234,31 @@ function cancelled({ id }: EpisodeScope): EpisodeCancelledError {
   });
 }
 
-function late(
-  { id, workflow, deadlines }: EpisodeScope,
-  calls: CallJournal,
-  tools: ToolJournal,
-): DeadlineError {
-  const waiting = [...calls.open(), ...tools.open()];
+function late(runtime: EpisodeRuntime): DeadlineError {
+  const waiting = runtime.open().map(({ name }) => name);
+  const { episode } = runtime.deadlines;
   return new DeadlineError({
     boundary: "workflow",
     code: "E_EPISODE_DEADLINE",
-    message: `Episode ${id} of workflow "${workflow}" was not finished after ${deadlines.episode} s; it was waiting for ${
+    message: `Episode ${runtime.id} of workflow "${runtime.workflow}" was not finished after ${episode} s; it was waiting for ${
       waiting.length === 0 ? "none of its effects, so the time went in its own code" : waiting.join(", ")
     }.`,
     hint: "raise `deadlines.episode`, or look for a loop that does not end.",
-    facts: { episode: id, seconds: deadlines.episode, waiting },
+    facts: { episode: runtime.id, seconds: episode, waiting },
   });
 }
 
-/** A complete episode has a reward, and each of its trainable calls is covered by one. */
-function checkRewards(
-  { id, workflow }: EpisodeScope,
-  trajectory: Trajectory,
-  policies: ReadonlyMap<string, Policy>,
-): void {
+/** A complete episode has a reward, and each of its calls that may be trained on is covered by one. */
+export function checkRewards(trajectory: Trajectory, participants: Participants | undefined): void {
   if (trajectory.rewards.length > 0) {
     for (const call of trajectory.calls) {
-      const policy = policies.get(call.policy);
-      if (call.status === "complete" && policy !== undefined && isTrainable(policy))
+      const policy = participants?.policies.get(call.policy);
+      if (
+        call.status === "complete" &&
+        call.origin === "sampled" &&
+        policy !== undefined &&
+        isTrainable(policy)
+      )
         callReward(trajectory, call);
     }
     return;
@@ -194,61 +266,8 @@ function checkRewards(
   throw new RewardError({
     boundary: "reward",
     code: "E_REWARD_MISSING",
-    message: `Workflow "${workflow}" ended episode ${id} without calling reward().`,
+    message: `Workflow "${trajectory.workflow}" ended episode ${trajectory.id} without calling reward().`,
     hint: "call reward(value) before every return, also on early stops; a missing reward is not taken for a zero.",
-    facts: { episode: id },
+    facts: { episode: trajectory.id },
   });
-}
-
-/** The reward terms of one episode. A bad term fails the episode even if the workflow catches the error. */
-class RewardLedger {
-  readonly terms: RewardRecord[] = [];
-  failure: EpisodeError | undefined;
-  readonly #scope: EpisodeScope;
-  readonly #agents: ReadonlySet<string>;
-  readonly #calls: CallJournal;
-
-  constructor(scope: EpisodeScope, agents: AgentMap, calls: CallJournal) {
-    this.#scope = scope;
-    this.#agents = new Set(Object.values(agents).map(({ name }) => name));
-    this.#calls = calls;
-  }
-
-  give(value: number, { name = "reward", agent, call }: RewardOptions = {}): void {
-    const term = `reward "${name}" of episode ${this.#scope.id} in workflow "${this.#scope.workflow}"`;
-    if (this.#scope.signal.aborted) return;
-    if (typeof value !== "number" || !Number.isFinite(value)) {
-      throw this.#refuse(
-        "E_REWARD_NOT_FINITE",
-        `The ${term} is ${typeof value === "number" ? value : `a ${typeof value}`}, not a finite number.`,
-        "check the scoring function for divisions by zero and for missing answers; await it if it is async.",
-      );
-    }
-    if (agent !== undefined && !this.#agents.has(agent)) {
-      throw this.#refuse(
-        "E_REWARD_PLACE",
-        `The ${term} is for agent "${agent}", but the workflow's agents are ${[...this.#agents].join(", ")}.`,
-        "use the name that was given to agent(…).",
-      );
-    }
-    if (call !== undefined && !this.#calls.has(call)) {
-      throw this.#refuse(
-        "E_REWARD_PLACE",
-        `The ${term} is for call ${call}, which this episode has not made.`,
-        "pass `reply.call` of a reply of the same episode.",
-      );
-    }
-    this.terms.push({
-      name,
-      value,
-      ...(agent === undefined ? {} : { agent }),
-      ...(call === undefined ? {} : { call }),
-    });
-  }
-
-  #refuse(code: string, message: string, hint: string): EpisodeError {
-    const error = new RewardError({ boundary: "reward", code, message, hint });
-    this.failure ??= error;
-    return error;
-  }
 }

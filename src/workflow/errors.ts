@@ -44,6 +44,10 @@ export class RewardError extends EpisodeError {}
 export class ParseError extends EpisodeError {}
 export class PromptError extends EpisodeError {}
 export class DeadlineError extends EpisodeError {}
+/** An episode made more calls, used more tokens or nested deeper than it may. */
+export class LimitError extends EpisodeError {}
+/** A replay asked for something else than the recorded episode did, or came to another end. */
+export class ReplayDivergenceError extends EpisodeError {}
 /** The episode was stopped from outside (Ctrl-C, a run that ends): not a failure. */
 export class EpisodeCancelledError extends EpisodeError {}
 /** A workflow, an agent or a tool is defined wrongly; thrown at definition or before the first step. */
@@ -55,6 +59,8 @@ export interface EpisodeFailure {
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
+  /** What the tool or the engine itself said. */
+  readonly cause?: string;
 }
 
 /** Turns whatever a workflow threw into a typed failure. Anything that is not ours is the workflow's. */
@@ -72,12 +78,31 @@ export function failureOf(error: unknown, place: EpisodePlace): EpisodeFailure {
   };
 }
 
+/** The error of a recorded failure, so that a workflow that caught it catches it again in a replay. */
+export function restoreFailure({ boundary, code, message, hint, cause }: EpisodeFailure): EpisodeError {
+  const facts = {
+    boundary,
+    code,
+    message,
+    ...(hint === undefined ? {} : { hint }),
+    ...(cause === undefined ? {} : { cause: new Error(cause) }),
+  };
+  if (code.endsWith("_DEADLINE")) return new DeadlineError(facts);
+  if (boundary === "model") return new ModelCallError(facts);
+  if (boundary === "tool") return new ToolError(facts);
+  if (code.startsWith("E_PROMPT")) return new PromptError(facts);
+  return new EpisodeError(facts);
+}
+
 function describe(error: TroupeError, boundary: Boundary): EpisodeFailure {
   return {
     boundary,
     code: error.code,
     message: withoutHint(error),
     ...(error.hint === undefined ? {} : { hint: error.hint }),
+    ...(error.cause === undefined
+      ? {}
+      : { cause: error.cause instanceof Error ? error.cause.message : String(error.cause) }),
   };
 }
 

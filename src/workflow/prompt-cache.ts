@@ -1,6 +1,6 @@
 /** @file Prompts as tokens, encoded once: the episodes of a group ask the same first question many times. */
 
-import type { ChatMessage, PolicyTokenizer } from "../engine/policy.ts";
+import type { ChatMessage, ChatTool, PolicyTokenizer } from "../engine/policy.ts";
 
 /** Tokens of a prompt with a 64-bit fingerprint of them, which names random streams. */
 export interface EncodedPrompt {
@@ -20,6 +20,13 @@ export function fingerprint(tokens: Int32Array): readonly [number, number] {
   return [low >>> 0, high >>> 0];
 }
 
+/** The same over the UTF-16 units of a text, for policies that have no tokens. */
+export function fingerprintText(text: string): readonly [number, number] {
+  const units = new Int32Array(text.length);
+  for (let i = 0; i < text.length; i++) units[i] = text.charCodeAt(i);
+  return fingerprint(units);
+}
+
 /** Bounded; dropped whole when full, since the prompts of a step are rarely those of the next. */
 export class PromptCache {
   readonly #byTokenizer = new Map<PolicyTokenizer, Map<string, EncodedPrompt>>();
@@ -29,20 +36,27 @@ export class PromptCache {
     this.#limit = limit;
   }
 
-  encode(tokenizer: PolicyTokenizer, prompt: string | readonly ChatMessage[]): EncodedPrompt {
+  encode(
+    tokenizer: PolicyTokenizer,
+    prompt: string | readonly ChatMessage[],
+    tools?: readonly ChatTool[],
+  ): EncodedPrompt {
     let known = this.#byTokenizer.get(tokenizer);
     if (known === undefined) {
       known = new Map();
       this.#byTokenizer.set(tokenizer, known);
     }
-    const name = typeof prompt === "string" ? `t${prompt}` : `c${JSON.stringify(prompt)}`;
+    const name = typeof prompt === "string" ? `t${prompt}` : `c${JSON.stringify([prompt, tools])}`;
     const found = known.get(name);
     if (found !== undefined) return found;
     if (known.size >= this.#limit) known.clear();
     const tokens =
       typeof prompt === "string"
         ? tokenizer.encode(prompt)
-        : tokenizer.encodeChat(prompt, { addGenerationPrompt: true });
+        : tokenizer.encodeChat(prompt, {
+            addGenerationPrompt: true,
+            ...(tools === undefined ? {} : { tools }),
+          });
     const encoded = { tokens, hash: fingerprint(tokens) };
     known.set(name, encoded);
     return encoded;

@@ -14,23 +14,37 @@ export type ToolFunction<Input = never, Output = unknown> = (
 export interface Tool<Input = never, Output = unknown> {
   readonly name: string;
   readonly description: string;
+  /** JSON Schema of the input, for models that call the tool themselves. */
+  readonly parameters: Readonly<Record<string, unknown>> | undefined;
   readonly run: ToolFunction<Input, Output>;
 }
 
 export type AnyTool = ToolFunction | Tool;
 
+/** The name it is recorded under: its own, or the one that the workflow gives it. */
+export const toolName = (key: string, tool: AnyTool) => (typeof tool === "function" ? key : tool.name);
+
 /**
- * A tool with a name and a description of its own.
+ * A tool with a name and a description of its own, and what a model must know to call it by itself.
  *
  * @example
  * const search = tool("search", {
  *   description: "Full-text search; returns the best passages.",
+ *   parameters: { type: "object", properties: { query: { type: "string" } }, required: ["query"] },
  *   run: ({ query }: { query: string }) => index.search(query, 3),
  * });
  */
 export function tool<Input, Output>(
   name: string,
-  { description, run }: { readonly description?: string; readonly run: ToolFunction<Input, Output> },
+  {
+    description,
+    parameters,
+    run,
+  }: {
+    readonly description?: string;
+    readonly parameters?: Readonly<Record<string, unknown>>;
+    readonly run: ToolFunction<Input, Output>;
+  },
 ): Tool<Input, Output> {
-  return Object.freeze({ name, description: description ?? "", run });
+  return Object.freeze({ name, description: description ?? "", parameters, run });
 }

@@ -1,19 +1,31 @@
-/** @file Trajectories as JSON lines, schema "troupe.episode/1". Ids and log-probs survive exactly (float32 in 9 digits). */
+/**
+ * @file Trajectories as JSON lines, schema "troupe.episode/2", written and read. Ids and log-probs survive exactly
+ * (float32 in 9 digits). Described in docs/run-folder.md.
+ */
 
+import { TroupeError } from "../errors.ts";
 import type { CallRecord, Trajectory } from "./trajectory.ts";
 
-export const episodeSchema = "troupe.episode/1";
+export const episodeSchema = "troupe.episode/2";
+
+/** A line that is no trajectory. */
+export class EpisodeLineError extends TroupeError {}
 
 /** float32 → the shortest decimal that reads back to the same float32. JSON has no −∞: that becomes null. */
 const exact = (values: Float32Array) => Array.from(values, (value) => Number(value.toPrecision(9)));
 
 const seconds = (value: number) => Math.round(value * 1e4) / 1e4;
 
-function callJson({ prompt, output, logprobs, plainLogprobs, mask, ...rest }: CallRecord): unknown {
+const timed = <R extends { readonly startedAt: number; readonly seconds: number }>(record: R) => ({
+  ...record,
+  startedAt: seconds(record.startedAt),
+  seconds: seconds(record.seconds),
+});
+
+function callJson(call: CallRecord): unknown {
+  const { prompt, output, logprobs, plainLogprobs, mask } = call;
   return {
-    ...rest,
-    startedAt: seconds(rest.startedAt),
-    seconds: seconds(rest.seconds),
+    ...timed(call),
     prompt: Array.from(prompt),
     output: Array.from(output),
     logprobs: exact(logprobs),
@@ -32,11 +44,64 @@ export function trajectoryLine(
     ...trajectory,
     seconds: seconds(trajectory.seconds),
     calls: trajectory.calls.map(callJson),
-    tools: trajectory.tools.map((tool) => ({
-      ...tool,
-      startedAt: seconds(tool.startedAt),
-      seconds: seconds(tool.seconds),
-    })),
+    tools: trajectory.tools.map(timed),
+    children: trajectory.children.map(timed),
+    memory: trajectory.memory.map(timed),
     ...extra,
+  });
+}
+
+type CallJson = Omit<CallRecord, "prompt" | "output" | "logprobs" | "plainLogprobs" | "mask"> & {
+  readonly prompt: readonly number[];
+  readonly output: readonly number[];
+  readonly logprobs: readonly (number | null)[];
+  readonly plainLogprobs: readonly (number | null)[];
+  readonly mask: readonly number[];
+};
+
+const floats = (values: readonly (number | null)[]) =>
+  Float32Array.from(values, (value) => value ?? Number.NEGATIVE_INFINITY);
+
+/**
+ * Reads one line back. Fields that stood beside the record (advantages) stay on it.
+ * @throws EpisodeLineError if it is no JSON, of another schema, or incomplete.
+ */
+export function readTrajectory(line: string): Trajectory & Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw refuse(`is not JSON (${error instanceof Error ? error.message : String(error)})`);
+  }
+  if (typeof value !== "object" || value === null) throw refuse("is not an object");
+  const { schema, ...rest } = value as Record<string, unknown>;
+  if (schema !== episodeSchema)
+    throw refuse(`has schema ${JSON.stringify(schema ?? null)}; this version reads ${episodeSchema}`);
+  for (const name of ["calls", "tools", "children", "memory", "draws", "rewards", "forks"]) {
+    if (!Array.isArray(rest[name])) throw refuse(`has no list "${name}"`);
+  }
+  // The writer is `trajectoryLine` above; the lists were checked.
+  const record = rest as unknown as Omit<Trajectory, "calls"> & { readonly calls: readonly CallJson[] };
+  return {
+    ...rest,
+    ...record,
+    calls: record.calls.map(
+      (call): CallRecord => ({
+        ...call,
+        prompt: Int32Array.from(call.prompt),
+        output: Int32Array.from(call.output),
+        logprobs: floats(call.logprobs),
+        plainLogprobs: floats(call.plainLogprobs),
+        mask: Uint8Array.from(call.mask),
+      }),
+    ),
+  };
+}
+
+function refuse(what: string): EpisodeLineError {
+  return new EpisodeLineError({
+    code: "E_EPISODE_LINE",
+    message: `The line ${what}, so it is not a recorded episode.`,
+    hint: "pass a line of a file in the run's episodes/ folder.",
   });
 }

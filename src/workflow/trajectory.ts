@@ -1,6 +1,12 @@
 /** @file The record of one episode: calls with their exact tokens, tool calls, rewards, and how it ended. */
 
-import type { SamplingSettings, StopReason, TrainingSequence } from "../engine/policy.ts";
+import type {
+  ChatMessage,
+  ChatToolCall,
+  SamplingSettings,
+  StopReason,
+  TrainingSequence,
+} from "../engine/policy.ts";
 import type { ParseOutcome, Stage } from "./agent.ts";
 import { type EpisodeFailure, RewardError } from "./errors.ts";
 
@@ -12,6 +18,12 @@ export type EffectStatus =
   | "cancelled";
 
 interface EffectRecord {
+  /** Where in the episode: "" is the workflow itself, "research#0" its first child of that name, "research#0/check#2" deeper. */
+  readonly scope: string;
+  /** Place of its issue among all issues and settlements of the episode, whatever their kind. */
+  readonly issued: number;
+  /** Place of its settlement in the same count; −1 while open or if cancelled. A replay settles effects in this order. */
+  readonly settled: number;
   /** Seconds after the episode began. */
   readonly startedAt: number;
   readonly seconds: number;
@@ -19,17 +31,31 @@ interface EffectRecord {
   readonly failure?: EpisodeFailure;
 }
 
-/** One model request. The arrays are empty unless the call is complete. */
+/** What an agent's prompt function returned: raw text, or messages for the chat template. */
+export type Prompt = string | readonly ChatMessage[];
+
+/** Who wrote a call's output. Closed. */
+export type CallOrigin =
+  /** The policy, token by token: may be trained on. */
+  | "sampled"
+  /** A policy that speaks text only (an API model): no tokens, never trained on. */
+  | "text"
+  /** Put in by hand in a fork: in the context of what follows, never trained on. */
+  | "edited";
+
+/** One model request. The arrays are empty unless the call is complete and the policy has tokens. */
 export interface CallRecord extends EffectRecord {
   /** Position in the order in which calls were issued. */
   readonly id: number;
   readonly agent: string;
-  /** The agent's how-manieth call in this episode, from 0. */
+  /** The agent's how-manieth call in its scope, from 0. */
   readonly occurrence: number;
   readonly policy: string;
   /** The policy's version that sampled every token; −1 unless complete. */
   readonly version: number;
   readonly sampling: SamplingSettings;
+  /** What was asked, before it became tokens. */
+  readonly input: Prompt;
   readonly prompt: Int32Array;
   /** Sampled ids, end token included. */
   readonly output: Int32Array;
@@ -40,24 +66,64 @@ export interface CallRecord extends EffectRecord {
   /** [output.length] 1 where the policy sampled the token. Prompts are never scored. */
   readonly mask: Uint8Array;
   readonly text: string;
+  readonly origin: CallOrigin;
+  /** The earlier call whose prompt and output are, token by token, the beginning of this prompt. */
+  readonly continues?: number;
   readonly stopReason?: StopReason;
   readonly parse?: ParseOutcome<unknown>;
+  /** Tools that the model asked for in this output, and its text without them. */
+  readonly toolCalls?: readonly ChatToolCall[];
+  readonly content?: string;
+  /** Of policies that report it: tokens as they count them, and US dollars. */
+  readonly usage?: { readonly promptTokens: number; readonly outputTokens: number; readonly cost?: number };
 }
 
 export interface ToolRecord extends EffectRecord {
   readonly id: number;
   readonly tool: string;
   readonly occurrence: number;
+  /** JSON values, as they were when the effect happened. */
   readonly input: unknown;
   readonly output?: unknown;
+  /** The call whose output asked for it, where the model itself used the tool. */
+  readonly call?: number;
 }
 
-/** One reward term. Neither agent nor call: it counts for the whole trajectory. */
+/** A use of the episode's memory. */
+export interface MemoryRecord extends EffectRecord {
+  readonly operation: "get" | "put" | "keys";
+  readonly key: string;
+  /** Written or read; JSON. */
+  readonly value?: unknown;
+}
+
+/** A random number or a time that the workflow asked for. */
+export interface DrawRecord {
+  readonly kind: "random" | "now";
+  readonly scope: string;
+  readonly issued: number;
+  readonly value: number;
+}
+
+/** A child workflow: its calls carry its scope. */
+export interface ChildRecord extends EffectRecord {
+  readonly workflow: string;
+  /** Its own scope; `scope` is the parent's. */
+  readonly child: string;
+  readonly task: unknown;
+  readonly result?: unknown;
+}
+
+/** One reward term. Neither agent nor call: it counts for the whole trajectory, or the whole child. */
 export interface RewardRecord {
   readonly name: string;
   readonly value: number;
   readonly agent?: string;
   readonly call?: number;
+  /** Of a child workflow: the term counts for calls in this scope and below. Default: the whole trajectory. */
+  readonly scope?: string;
+  /** A value worth seeing that is not part of the reward (an inner term of a combinator). Default false. */
+  readonly logged?: true;
 }
 
 /** What an episode is run for, and its place in the run. */
@@ -72,40 +138,72 @@ export interface EpisodeIdentity {
   readonly sample: number;
 }
 
+/** One branching off: the episode is replayed up to call `at`; what follows is sampled under keys of this branch. */
+export interface ForkPoint {
+  readonly at: number;
+  readonly branch: number;
+}
+
 export interface Trajectory {
   readonly id: string;
   readonly workflow: string;
   readonly stage: Stage;
   readonly identity: EpisodeIdentity;
+  /** The run's seed: with the identity it names every random stream of the episode. */
+  readonly seed: number;
+  /** How this episode branched off others, oldest first; empty for one that began at its task. */
+  readonly forks: readonly ForkPoint[];
   readonly task: unknown;
   readonly status: EffectStatus;
   readonly failure?: EpisodeFailure;
   readonly result?: unknown;
   readonly calls: readonly CallRecord[];
   readonly tools: readonly ToolRecord[];
+  readonly children: readonly ChildRecord[];
+  readonly memory: readonly MemoryRecord[];
+  readonly draws: readonly DrawRecord[];
   readonly rewards: readonly RewardRecord[];
   readonly seconds: number;
 }
 
-export function episodeId({ purpose, step, group, sample }: EpisodeIdentity): string {
+/** For example "train/000012/003/05", and "train/000012/003/05@4.1" for the branch 1 that begins at its call 4. */
+export function episodeId(
+  { purpose, step, group, sample }: EpisodeIdentity,
+  forks: readonly ForkPoint[] = [],
+): string {
   const pad = (value: number, width: number) => String(value).padStart(width, "0");
-  return `${purpose}/${pad(step, 6)}/${pad(group, 3)}/${pad(sample, 2)}`;
+  const branches = forks.map(({ at, branch }) => `@${at}.${branch}`).join("");
+  return `${purpose}/${pad(step, 6)}/${pad(group, 3)}/${pad(sample, 2)}${branches}`;
 }
 
-const sum = (terms: readonly RewardRecord[]) => terms.reduce((total, { value }) => total + value, 0);
+const sum = (terms: readonly RewardRecord[]) =>
+  terms.reduce((total, { value, logged }) => (logged === true ? total : total + value), 0);
+
+/** True if a term that was given in scope `above` counts for what happened in scope `scope`. */
+export function covers(above: string | undefined, scope: string): boolean {
+  return above === undefined || above === "" || scope === above || scope.startsWith(`${above}/`);
+}
 
 /** Sum of the terms that count for the whole trajectory. */
 export function trajectoryReward({ rewards }: Pick<Trajectory, "rewards">): number {
-  return sum(rewards.filter(({ agent, call }) => agent === undefined && call === undefined));
+  return sum(
+    rewards.filter(
+      ({ agent, call, scope }) => agent === undefined && call === undefined && (scope ?? "") === "",
+    ),
+  );
 }
 
 /**
- * What one call is rewarded with: trajectory terms + its agent's terms + its own.
+ * What one call is rewarded with: trajectory terms + its child workflow's terms + its agent's terms + its own.
  * @throws RewardError if no term covers it: a call without a reward is never taken for a zero.
  */
-export function callReward(trajectory: Trajectory, { id, agent, occurrence }: CallRecord): number {
+export function callReward(trajectory: Trajectory, { id, agent, occurrence, scope }: CallRecord): number {
   const terms = trajectory.rewards.filter((term) =>
-    term.call === undefined ? term.agent === undefined || term.agent === agent : term.call === id,
+    term.logged === true
+      ? false
+      : term.call === undefined
+        ? covers(term.scope, scope) && (term.agent === undefined || term.agent === agent)
+        : term.call === id,
   );
   if (terms.length === 0) {
     throw new RewardError({

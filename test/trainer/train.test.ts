@@ -63,7 +63,7 @@ test("a team of two agents learns its toy task, and the run is on disk", async (
     "state.json",
   ]);
   const [episode] = await jsonl("learns", "episodes", "000001.jsonl");
-  expect(episode).toMatchObject({ schema: "troupe.episode/1", status: "complete", workflow: "toy" });
+  expect(episode).toMatchObject({ schema: "troupe.episode/2", status: "complete", workflow: "toy" });
   expect(episode.calls.map((call: { agent: string }) => call.agent)).toEqual(["planner", "answerer"]);
   expect(Object.keys(episode.advantages)).toEqual(["0", "1"]);
 });

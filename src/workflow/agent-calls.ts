@@ -1,0 +1,407 @@
+/** @file The model calls of one episode: issued here, answered by a policy or by the journal, recorded to the token. */
+
+import type { AnyPolicy, ChatMessage, ChatTool, Policy, SampleResult, TextResult } from "../engine/policy.ts";
+import { isTextPolicy } from "../engine/policy-spec.ts";
+import { TroupeError } from "../errors.ts";
+import { type Key, key } from "../random/stream.ts";
+import { type AnyAgent, type CallOptions, parseText } from "./agent.ts";
+import { encodePrompt } from "./call-prompt.ts";
+import { Conversations } from "./conversation.ts";
+import { type Effect, promptText } from "./effect.ts";
+import {
+  DeadlineError,
+  EpisodeError,
+  type EpisodeFailure,
+  failureOf,
+  ModelCallError,
+  PromptError,
+  restoreFailure,
+} from "./errors.ts";
+import { fingerprintText, type PromptCache } from "./prompt-cache.ts";
+import type { EpisodeRuntime, OpenEffect } from "./runtime.ts";
+import type { Scope } from "./scope.ts";
+import type { CallRecord, Prompt } from "./trajectory.ts";
+
+/** How the calls of an episode are answered; absent in a replay. */
+export interface Participants {
+  readonly policies: ReadonlyMap<string, AnyPolicy>;
+  /** φ: agent name → policy name. */
+  readonly assignment: ReadonlyMap<string, string>;
+  readonly prompts: PromptCache;
+}
+
+/** One request of an agent, ready to be issued. */
+export interface CallPlan {
+  readonly agent: AnyAgent;
+  readonly scope: Scope;
+  readonly input: Prompt;
+  readonly tools: readonly ChatTool[] | undefined;
+  readonly options: CallOptions;
+}
+
+const nothing = {
+  version: -1,
+  output: new Int32Array(0),
+  logprobs: new Float32Array(0),
+  plainLogprobs: new Float32Array(0),
+  mask: new Uint8Array(0),
+  text: "",
+};
+
+type Issued = Pick<
+  CallRecord,
+  | "id"
+  | "scope"
+  | "issued"
+  | "agent"
+  | "occurrence"
+  | "policy"
+  | "sampling"
+  | "input"
+  | "prompt"
+  | "startedAt"
+  | "origin"
+> & { readonly continues?: number };
+
+type Answer = Omit<CallRecord, keyof Issued | "settled" | "seconds" | "status" | "failure">;
+
+export class AgentCalls {
+  readonly #runtime: EpisodeRuntime;
+  readonly #participants: Participants | undefined;
+  readonly #issued: Issued[] = [];
+  readonly #settled: (CallRecord | undefined)[] = [];
+  readonly #occurrences = new Map<string, number>();
+  readonly #repeats = new Map<string, number>();
+  readonly #conversations = new Conversations();
+
+  constructor(runtime: EpisodeRuntime, participants: Participants | undefined) {
+    this.#runtime = runtime;
+    this.#participants = participants;
+  }
+
+  has(call: number, scope: string): boolean {
+    const record = this.#settled[call];
+    return record?.status === "complete" && (scope === "" || record.scope.startsWith(scope));
+  }
+
+  /** All records, in the order of issue; what still runs is cancelled. */
+  close(): readonly CallRecord[] {
+    const now = this.#runtime.seconds();
+    return this.#issued.map(
+      (issued) =>
+        this.#settled[issued.id] ?? {
+          ...issued,
+          ...nothing,
+          settled: -1,
+          status: "cancelled",
+          seconds: now - issued.startedAt,
+        },
+    );
+  }
+
+  /** The tokenizer's view of a policy, where it has one. */
+  tokenizerOf({ name }: AnyAgent): Policy["tokenizer"] | undefined {
+    const assigned = this.#participants?.assignment.get(name);
+    const policy = assigned === undefined ? undefined : this.#participants?.policies.get(assigned);
+    return policy === undefined || isTextPolicy(policy) ? undefined : policy.tokenizer;
+  }
+
+  /** Issues one call and gives its record once it is complete; rejects if it fails. */
+  async perform(plan: CallPlan): Promise<CallRecord> {
+    const runtime = this.#runtime;
+    const { agent, scope, input } = plan;
+    runtime.countCall(agent.name);
+    const issued = runtime.issue();
+    const id = this.#issued.length;
+    const occurrence = count(this.#occurrences, `${scope.path}\n${agent.name}`);
+    const known = runtime.recorded?.take(
+      { scope: scope.path, kind: "call", name: agent.name, argument: promptText(input) },
+      issued,
+    );
+    if (known?.kind === "call") return this.#answerFromJournal(known, { id, issued, occurrence }, plan);
+    const { policy, policyName } = this.#policyOf(agent);
+    const sampling = plan.options.sampling ?? agent.sampling[runtime.stage];
+    const base = {
+      id,
+      scope: scope.path,
+      issued,
+      agent: agent.name,
+      occurrence,
+      policy: policyName,
+      sampling,
+      input,
+      startedAt: runtime.seconds(),
+    };
+    return isTextPolicy(policy)
+      ? this.#settle(plan, { ...base, prompt: nothing.output, origin: "text" }, (open) => {
+          const repeat = this.#streamKey(agent.name, scope.path, fingerprintText(promptText(input)));
+          return this.#generate(policy, plan, base.sampling, repeat, open);
+        })
+      : this.#sample(policy, policyName, plan, base);
+  }
+
+  #sample(
+    policy: Policy,
+    policyName: string,
+    plan: CallPlan,
+    base: Omit<Issued, "prompt" | "origin">,
+  ): Promise<CallRecord> {
+    const { agent, scope, input, tools, options } = plan;
+    const prompts = this.#participants!.prompts;
+    const place = { agent: agent.name, episode: this.#runtime.id, workflow: this.#runtime.workflow };
+    const continued = this.#conversations.continue(policyName, policy, input, tools);
+    const prompt = encodePrompt(policy, prompts, input, tools, continued, place);
+    const issued: Issued = {
+      ...base,
+      prompt: prompt.tokens,
+      origin: "sampled",
+      ...(continued === undefined ? {} : { continues: continued.call }),
+    };
+    const stop = options.stop ?? agent.stop;
+    const streamKey = this.#streamKey(agent.name, scope.path, prompt.hash);
+    return this.#settle(plan, issued, async (open) => {
+      const result = await policy.sample({
+        prompt: prompt.tokens,
+        maxTokens: options.maxTokens ?? agent.maxTokens,
+        sampling: base.sampling,
+        key: streamKey,
+        get signal() {
+          return open.signal;
+        },
+        ...(stop.length === 0 ? {} : { stop }),
+      });
+      this.#check(issued, result);
+      const { tokens, logprobs, plainLogprobs, version, text, stopReason } = result;
+      const parsed = agent.tools.length === 0 ? undefined : policy.tokenizer.parseToolCalls?.(text);
+      return {
+        version,
+        output: tokens,
+        logprobs,
+        plainLogprobs,
+        mask: new Uint8Array(tokens.length).fill(1),
+        text,
+        stopReason,
+        ...(parsed === undefined || parsed.calls.length === 0
+          ? {}
+          : { toolCalls: parsed.calls, content: parsed.content }),
+      };
+    });
+  }
+
+  async #generate(
+    policy: Exclude<AnyPolicy, Policy>,
+    { agent, input, tools, options }: CallPlan,
+    sampling: CallRecord["sampling"],
+    streamKey: Key,
+    open: OpenEffect,
+  ): Promise<Omit<Answer, "parse">> {
+    const stop = options.stop ?? agent.stop;
+    const result: TextResult = await policy.generate({
+      messages: typeof input === "string" ? [{ role: "user", content: input }] : input,
+      maxTokens: options.maxTokens ?? agent.maxTokens,
+      sampling,
+      key: streamKey,
+      signal: open.signal,
+      ...(stop.length === 0 ? {} : { stop }),
+      ...(tools === undefined ? {} : { tools }),
+    });
+    const { text, stopReason, toolCalls, usage, cost } = result;
+    return {
+      ...nothing,
+      version: policy.version,
+      text,
+      stopReason,
+      usage: cost === undefined ? usage : { ...usage, cost },
+      ...(toolCalls === undefined || toolCalls.length === 0 ? {} : { toolCalls }),
+    };
+  }
+
+  async #settle(
+    { agent, options, tools }: CallPlan,
+    issued: Issued,
+    answer: (open: OpenEffect) => Promise<Omit<Answer, "parse">>,
+  ): Promise<CallRecord> {
+    const runtime = this.#runtime;
+    this.#issued[issued.id] = issued;
+    try {
+      const given = await runtime.perform({
+        name: callName(issued),
+        seconds: runtime.deadlines.call,
+        gate: runtime.gates.policy(issued.policy),
+        onLate: (open) => this.#late(issued, open),
+        work: answer,
+        signal: options.signal,
+      });
+      const record: CallRecord = {
+        ...issued,
+        ...given,
+        // Several outputs of one conversation: only the one without tool calls is the agent's answer.
+        ...(given.toolCalls === undefined ? { parse: parseText(agent, given.text) } : {}),
+        settled: runtime.settle(),
+        status: "complete",
+        seconds: runtime.seconds() - issued.startedAt,
+      };
+      this.#keep(record, tools);
+      runtime.journal({ kind: "call", record });
+      return record;
+    } catch (error) {
+      throw this.#fail(issued, error, options.signal?.aborted === true);
+    }
+  }
+
+  #fail(issued: Issued, error: unknown, stoppedByUser: boolean): EpisodeError {
+    const runtime = this.#runtime;
+    const typed = error instanceof EpisodeError ? error : this.#modelError(issued, error);
+    // Stopped with its episode, or by the workflow itself: not this call's failure.
+    const cancelled = runtime.stopped || stoppedByUser;
+    const failure = failureOf(typed, { workflow: runtime.workflow, episode: runtime.id });
+    const record: CallRecord = {
+      ...issued,
+      ...nothing,
+      settled: cancelled ? -1 : runtime.settle(),
+      status: cancelled ? "cancelled" : "failed",
+      seconds: runtime.seconds() - issued.startedAt,
+      ...(cancelled ? {} : { failure }),
+    };
+    this.#settled[issued.id] = record;
+    if (!cancelled) runtime.journal({ kind: "call", record });
+    return typed;
+  }
+
+  async #answerFromJournal(
+    known: Extract<Effect, { readonly kind: "call" }>,
+    place: Pick<CallRecord, "id" | "issued" | "occurrence">,
+    { agent, tools }: CallPlan,
+  ): Promise<CallRecord> {
+    const runtime = this.#runtime;
+    const recorded = known.record;
+    const open = { ...recorded, ...place };
+    this.#issued[place.id] = open;
+    await runtime.perform({
+      name: callName(open),
+      seconds: Number.POSITIVE_INFINITY,
+      gate: undefined,
+      onLate: () => new Error("a recorded call has no deadline"),
+      work: () => runtime.recorded!.turn(known),
+    });
+    const settled = recorded.settled < 0 ? -1 : runtime.settle();
+    const record: CallRecord = {
+      ...open,
+      settled,
+      // The parser may have changed since; what the workflow sees is what it says now.
+      ...(recorded.parse === undefined ? {} : { parse: parseText(agent, recorded.text) }),
+    };
+    this.#keep(record, tools, recorded.failure);
+    if (recorded.failure !== undefined) throw restoreFailure(recorded.failure);
+    return record;
+  }
+
+  #keep(record: CallRecord, tools: CallPlan["tools"], failure?: EpisodeFailure): void {
+    this.#settled[record.id] = record;
+    if (failure !== undefined) return;
+    const { usage, prompt, output } = record;
+    this.#runtime.use(
+      usage?.promptTokens ?? prompt.length,
+      usage?.outputTokens ?? output.length,
+      usage?.cost,
+    );
+    if (output.length === 0) return;
+    this.#conversations.add({
+      call: record.id,
+      policy: record.policy,
+      input: record.input,
+      tools,
+      prompt,
+      output,
+      text: record.text,
+      answer: answerMessage(record),
+    });
+  }
+
+  /** Names a stream by agent and prompt, not by order: concurrent branches draw the same numbers whoever comes first. */
+  #streamKey(agent: string, scope: string, [low, high]: readonly [number, number]): Key {
+    const repeat = count(this.#repeats, `${scope}\n${agent}/${low}/${high}`);
+    const [k0, k1] = this.#runtime.key;
+    return scope === ""
+      ? key(k0, k1, agent, low, high, repeat)
+      : key(k0, k1, scope, agent, low, high, repeat);
+  }
+
+  #policyOf({ name }: AnyAgent): { readonly policy: AnyPolicy; readonly policyName: string } {
+    const { assignment, policies } = this.#participants ?? { assignment: new Map(), policies: new Map() };
+    const assigned = assignment.get(name);
+    const policy = assigned === undefined ? undefined : policies.get(assigned);
+    if (assigned !== undefined && policy !== undefined) return { policy, policyName: assigned };
+    throw new PromptError({
+      boundary: "workflow",
+      code: "E_POLICY_UNKNOWN",
+      message:
+        assigned === undefined
+          ? `Agent "${name}" of workflow "${this.#runtime.workflow}" has no policy.`
+          : `Agent "${name}" of workflow "${this.#runtime.workflow}" is assigned to policy "${assigned}", which does not exist; there are: ${[...policies.keys()].join(", ")}.`,
+      hint: `add it to \`assign\`: { ${name}: "…" }.`,
+    });
+  }
+
+  /** A log-prob that is missing or not a number would be trained on as if it were one. */
+  #check(issued: Issued, { tokens, logprobs, plainLogprobs }: SampleResult): void {
+    const broken =
+      logprobs.length !== tokens.length || plainLogprobs.length !== tokens.length
+        ? `${tokens.length} tokens with ${logprobs.length} and ${plainLogprobs.length} log-probs`
+        : logprobs.some(Number.isNaN) || plainLogprobs.some(Number.isNaN)
+          ? "a log-prob that is not a number"
+          : undefined;
+    if (broken === undefined) return;
+    throw new ModelCallError({
+      boundary: "model",
+      code: "E_TOKEN_MISMATCH",
+      message: `Policy "${issued.policy}" returned ${broken} for ${callName(issued)} of episode ${this.#runtime.id}.`,
+      hint: "this is a fault of the engine, not of the workflow; please report it.",
+    });
+  }
+
+  #late(issued: Issued, { entered }: OpenEffect): DeadlineError {
+    const { deadlines, gates, id } = this.#runtime;
+    const { waiting, inside, limit } = gates.policy(issued.policy);
+    return new DeadlineError({
+      boundary: "model",
+      code: "E_CALL_DEADLINE",
+      message: entered
+        ? `${callName(issued)} of episode ${id} had no answer from policy "${issued.policy}" after ${deadlines.call} s (${issued.prompt.length} prompt tokens).`
+        : `${callName(issued)} of episode ${id} waited ${deadlines.call} s for its turn at policy "${issued.policy}" (${inside} of at most ${limit} calls in flight, ${waiting} waiting).`,
+      hint: "raise `deadlines.call`, lower `concurrency`, or lower the agent's maxTokens.",
+      facts: { seconds: deadlines.call, agent: issued.agent },
+    });
+  }
+
+  #modelError(issued: Issued, error: unknown): ModelCallError {
+    return new ModelCallError({
+      boundary: "model",
+      code: "E_MODEL_CALL",
+      message: `Policy "${issued.policy}" failed on ${callName(issued)} of episode ${this.#runtime.id}: ${error instanceof Error ? error.message : String(error)}`,
+      cause: error,
+      ...(TroupeError.is(error) ? { facts: { code: error.code } } : {}),
+    });
+  }
+}
+
+/** The output as the message that stands for it in a later prompt. */
+export function answerMessage({
+  text,
+  content,
+  toolCalls,
+}: Pick<CallRecord, "text" | "content" | "toolCalls">): ChatMessage {
+  return toolCalls === undefined
+    ? { role: "assistant", content: text }
+    : { role: "assistant", content: content ?? "", toolCalls };
+}
+
+export const callName = ({ agent, occurrence }: Pick<CallRecord, "agent" | "occurrence">) =>
+  `agent "${agent}" (call ${occurrence})`;
+
+/** How often `name` was counted before. */
+export function count(counts: Map<string, number>, name: string): number {
+  const before = counts.get(name) ?? 0;
+  counts.set(name, before + 1);
+  return before;
+}

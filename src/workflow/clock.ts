@@ -1,0 +1,71 @@
+/** @file The clock that deadlines are kept by: the system's, or a virtual one that makes a day of episodes pass at once. */
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Milliseconds; only differences mean anything. */
+  now(): number;
+  /** Milliseconds since 1970: what `ctx.now()` gives to a workflow. */
+  date(): number;
+  /** Runs `work` once, not before `milliseconds` have passed, unless it is cancelled. */
+  after(milliseconds: number, work: () => void): Timer;
+}
+
+// Taken once: a replay watches the global ones for uses by the workflow.
+const now = performance.now.bind(performance);
+const date = Date.now;
+
+interface Slot {
+  readonly waiting: Set<() => void>;
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
+/**
+ * Timers in slots, 10 ms wide for short waits and 250 ms for long ones, with one system timer a slot: a call sets a
+ * deadline that almost never passes, and a system timer for each of 80,000 calls would cost more than the calls.
+ */
+class SystemClock implements Clock {
+  readonly #slots = new Map<number, Slot>();
+
+  now(): number {
+    return now();
+  }
+
+  date(): number {
+    return date();
+  }
+
+  after(milliseconds: number, work: () => void): Timer {
+    const since = now();
+    const width = milliseconds < 2000 ? 10 : 250;
+    const due = Math.ceil((since + milliseconds) / width) * width;
+    let slot = this.#slots.get(due);
+    if (slot === undefined) {
+      // Longer waits than setTimeout knows (24.8 days) would fire at once.
+      const timer = setTimeout(() => this.#ring(due), Math.min(due - since, 2 ** 31 - 1));
+      slot = { waiting: new Set(), timer };
+      this.#slots.set(due, slot);
+    }
+    const own = () => work();
+    slot.waiting.add(own);
+    return { cancel: () => this.#cancel(due, own) };
+  }
+
+  #ring(due: number): void {
+    const slot = this.#slots.get(due);
+    this.#slots.delete(due);
+    if (slot !== undefined) for (const work of slot.waiting) work();
+  }
+
+  /** A slot nobody waits in must not keep the process alive. */
+  #cancel(due: number, work: () => void): void {
+    const slot = this.#slots.get(due);
+    if (slot?.waiting.delete(work) !== true || slot.waiting.size > 0) return;
+    clearTimeout(slot.timer);
+    this.#slots.delete(due);
+  }
+}
+
+export const systemClock: Clock = new SystemClock();

@@ -1,0 +1,297 @@
+/**
+ * @file What the effects of one episode share: their order, their deadlines, the way they are stopped, the limits of the
+ * episode and what has been recorded so far. No effect is a timer or a listener of its own: thousands of episodes run at
+ * once in one process.
+ */
+
+import type { Key } from "../random/stream.ts";
+import type { Stage } from "./agent.ts";
+import type { Clock, Timer } from "./clock.ts";
+import type { Effect } from "./effect.ts";
+import { type EpisodeError, LimitError } from "./errors.ts";
+import type { Gate, Gates } from "./gate.ts";
+import type { RecordedEffects } from "./recorded-effects.ts";
+import type { DrawRecord } from "./trajectory.ts";
+
+/** Seconds; Infinity switches one off. */
+export interface Deadlines {
+  /** One model call, waiting included. Default 300. */
+  readonly call?: number;
+  /** One tool call. Default 60. */
+  readonly tool?: number;
+  /** The whole episode. Default 900. */
+  readonly episode?: number;
+}
+
+/** How far one episode may go; passing a limit is an error at the effect that passes it. */
+export interface EpisodeLimits {
+  /** Model calls, children included. Default 512. */
+  readonly calls?: number;
+  /** Sampled tokens, over all calls. Default: no limit. */
+  readonly tokens?: number;
+  /** Levels of child workflows. Default 8. */
+  readonly depth?: number;
+}
+
+export const defaultDeadlines: Required<Deadlines> = { call: 300, tool: 60, episode: 900 };
+export const defaultLimits: Required<EpisodeLimits> = {
+  calls: 512,
+  tokens: Number.POSITIVE_INFINITY,
+  depth: 8,
+};
+
+/** What an episode has used so far. */
+export interface Meter {
+  readonly calls: number;
+  readonly promptTokens: number;
+  readonly outputTokens: number;
+  readonly seconds: number;
+  /** US dollars, of policies that report them. */
+  readonly cost: number;
+}
+
+export interface RuntimeOptions {
+  readonly id: string;
+  readonly workflow: string;
+  readonly stage: Stage;
+  readonly key: Key;
+  readonly clock: Clock;
+  readonly deadlines: Required<Deadlines>;
+  readonly limits: Required<EpisodeLimits>;
+  readonly gates: Gates;
+  readonly recorded: RecordedEffects | undefined;
+  readonly onEffect: ((effect: Effect) => void) | undefined;
+}
+
+/** Reason of a stop after the workflow has returned: nobody waits for its effects any more. */
+export const episodeEnded: unique symbol = Symbol("episode ended");
+
+export interface EffectPlan<T> {
+  /** For messages: 'agent "planner" (call 0)'. */
+  readonly name: string;
+  readonly seconds: number;
+  readonly gate: Gate | undefined;
+  readonly onLate: (open: OpenEffect) => Error;
+  readonly work: (open: OpenEffect) => T | Promise<T>;
+  /** Stops this effect alone. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One effect that has been issued and not yet settled. */
+export class OpenEffect {
+  readonly name: string;
+  readonly startedAt: number;
+  /** False while it waits at a gate. */
+  entered = false;
+  settled = false;
+  readonly stop: (reason: unknown) => void;
+  #controller: AbortController | undefined;
+  #reason: unknown;
+
+  constructor(name: string, startedAt: number, stop: (reason: unknown) => void) {
+    this.name = name;
+    this.startedAt = startedAt;
+    this.stop = stop;
+  }
+
+  /** Made when somebody looks: most engines and tools never do. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: unknown): void {
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+  }
+}
+
+export class EpisodeRuntime {
+  readonly id: string;
+  readonly workflow: string;
+  readonly stage: Stage;
+  /** Names the episode's random streams. */
+  readonly key: Key;
+  readonly clock: Clock;
+  readonly deadlines: Required<Deadlines>;
+  readonly limits: Required<EpisodeLimits>;
+  readonly gates: Gates;
+  readonly recorded: RecordedEffects | undefined;
+  readonly draws: DrawRecord[] = [];
+  /** The first failure that no `catch` of the workflow may hide: a bad reward, a replay that diverges. */
+  fatal: EpisodeError | undefined;
+  readonly #began: number;
+  readonly #onEffect: ((effect: Effect) => void) | undefined;
+  readonly #open = new Set<OpenEffect>();
+  readonly #controller = new AbortController();
+  #events = 0;
+  #calls = 0;
+  #promptTokens = 0;
+  #outputTokens = 0;
+  #cost = 0;
+
+  constructor(options: RuntimeOptions) {
+    this.id = options.id;
+    this.workflow = options.workflow;
+    this.stage = options.stage;
+    this.key = options.key;
+    this.clock = options.clock;
+    this.deadlines = options.deadlines;
+    this.limits = options.limits;
+    this.gates = options.gates;
+    this.recorded = options.recorded;
+    this.#onEffect = options.onEffect;
+    this.#began = options.clock.now();
+  }
+
+  /** Seconds since the episode began. */
+  seconds(): number {
+    return (this.clock.now() - this.#began) / 1000;
+  }
+
+  /** Aborts when the episode is late, stopped or over. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get stopped(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
+  /** Effects issued and settled so far: a watchdog sees whether it grows. */
+  get progress(): number {
+    return this.#events;
+  }
+
+  open(): readonly OpenEffect[] {
+    return [...this.#open];
+  }
+
+  /** One count for issues and settlements, so that it shows what was known when something was asked. */
+  issue(): number {
+    return this.#events++;
+  }
+
+  settle(): number {
+    return this.#events++;
+  }
+
+  /** A settled effect goes to the run's journal. */
+  journal(effect: Effect): void {
+    this.#onEffect?.(effect);
+  }
+
+  meter(): Meter {
+    return {
+      calls: this.#calls,
+      promptTokens: this.#promptTokens,
+      outputTokens: this.#outputTokens,
+      seconds: this.seconds(),
+      cost: this.#cost,
+    };
+  }
+
+  use(promptTokens: number, outputTokens: number, cost = 0): void {
+    this.#promptTokens += promptTokens;
+    this.#outputTokens += outputTokens;
+    this.#cost += cost;
+  }
+
+  /** @throws LimitError if the episode may not make another call. */
+  countCall(agent: string): void {
+    const { calls, tokens } = this.limits;
+    if (this.#calls >= calls)
+      throw this.#beyond("calls", calls, `agent "${agent}" would be call ${this.#calls}`);
+    if (this.#outputTokens >= tokens)
+      throw this.#beyond("tokens", tokens, `${this.#outputTokens} were sampled before agent "${agent}"`);
+    this.#calls++;
+  }
+
+  countDepth(depth: number, child: string): void {
+    if (depth > this.limits.depth)
+      throw this.#beyond("depth", this.limits.depth, `child workflow "${child}"`);
+  }
+
+  #beyond(limit: keyof EpisodeLimits, value: number, what: string): LimitError {
+    return new LimitError({
+      boundary: "workflow",
+      code: "E_EPISODE_LIMIT",
+      message: `Episode ${this.id} of workflow "${this.workflow}" reached its limit of ${value} ${limit}: ${what}.`,
+      hint: `look for a loop that does not end, or raise \`limits.${limit}\`.`,
+      facts: { limit, value },
+    });
+  }
+
+  /** Stops all that is open, and whatever is asked for later. */
+  stop(reason: unknown): void {
+    if (this.stopped) return;
+    this.#controller.abort(reason);
+    this.recorded?.dispose();
+    for (const open of [...this.#open]) open.stop(reason);
+  }
+
+  /** What an effect gives back that is asked for after its episode was stopped: the reason, or nothing ever. */
+  afterStop(): Promise<never> {
+    const { reason } = this.signal;
+    return reason === episodeEnded ? new Promise(() => {}) : Promise.reject(reason);
+  }
+
+  /**
+   * Runs one effect behind its gate and under its deadline. It rejects when it is late or stopped; after the end of the
+   * episode it stays pending, so that a call that nobody awaits cannot bring the process down.
+   */
+  perform<T>({ name, seconds, gate, onLate, work, signal }: EffectPlan<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let timer: Timer | undefined;
+      const settle = () => {
+        if (open.settled) return false;
+        open.settled = true;
+        this.#open.delete(open);
+        timer?.cancel();
+        signal?.removeEventListener("abort", onAbort);
+        if (open.entered) gate?.leave();
+        return true;
+      };
+      const fail = (error: unknown) => {
+        if (settle()) reject(error);
+      };
+      const open = new OpenEffect(name, this.seconds(), (reason) => {
+        if (!settle()) return;
+        open.abort(reason);
+        if (reason !== episodeEnded) reject(reason);
+      });
+      const onAbort = () => open.stop(signal?.reason);
+      this.#open.add(open);
+      if (signal?.aborted === true) return onAbort();
+      signal?.addEventListener("abort", onAbort, { once: true });
+      if (Number.isFinite(seconds)) {
+        timer = this.clock.after(seconds * 1000, () => {
+          if (open.settled) return;
+          const error = onLate(open);
+          if (!settle()) return;
+          open.abort(error);
+          reject(error);
+        });
+      }
+      const enter = () => {
+        // Stopped while it waited: the place goes to the next one.
+        if (open.settled) return gate?.leave();
+        open.entered = true;
+        let started: T | Promise<T>;
+        try {
+          started = work(open);
+        } catch (error) {
+          return fail(error);
+        }
+        Promise.resolve(started).then((value) => {
+          if (settle()) resolve(value);
+        }, fail);
+      };
+      if (gate === undefined) enter();
+      else gate.enter(enter);
+    });
+  }
+}
