@@ -18,7 +18,7 @@ import {
   restoreFailure,
 } from "./errors.ts";
 import { fingerprintText, type PromptCache } from "./prompt-cache.ts";
-import type { EpisodeRuntime, OpenEffect } from "./runtime.ts";
+import type { EpisodeRuntime, EffectView } from "./runtime.ts";
 import type { Scope } from "./scope.ts";
 import type { CallRecord, Prompt } from "./trajectory.ts";
 
@@ -178,7 +178,7 @@ export class AgentCalls {
         output: tokens,
         logprobs,
         plainLogprobs,
-        mask: new Uint8Array(tokens.length).fill(1),
+        mask: allSampled(tokens.length),
         text,
         stopReason,
         ...(parsed === undefined || parsed.calls.length === 0
@@ -193,7 +193,7 @@ export class AgentCalls {
     { agent, input, tools, options }: CallPlan,
     sampling: CallRecord["sampling"],
     streamKey: Key,
-    open: OpenEffect,
+    open: EffectView,
   ): Promise<Omit<Answer, "parse">> {
     const stop = options.stop ?? agent.stop;
     const result: TextResult = await policy.generate({
@@ -219,7 +219,7 @@ export class AgentCalls {
   async #settle(
     { agent, options, tools }: CallPlan,
     issued: Issued,
-    answer: (open: OpenEffect) => Promise<Omit<Answer, "parse">>,
+    answer: (open: EffectView) => Promise<Omit<Answer, "parse">>,
   ): Promise<CallRecord> {
     const runtime = this.#runtime;
     this.#issued[issued.id] = issued;
@@ -360,7 +360,7 @@ export class AgentCalls {
     });
   }
 
-  #late(issued: Issued, { entered }: OpenEffect): DeadlineError {
+  #late(issued: Issued, { entered }: EffectView): DeadlineError {
     const { deadlines, gates, id } = this.#runtime;
     const { waiting, inside, limit } = gates.policy(issued.policy);
     return new DeadlineError({
@@ -398,6 +398,14 @@ export function answerMessage({
 
 export const callName = ({ agent, occurrence }: Pick<CallRecord, "agent" | "occurrence">) =>
   `agent "${agent}" (call ${occurrence})`;
+
+const masks: Uint8Array[] = [];
+
+/** [length] ones. One array for all calls of a length: nobody writes to a record. */
+function allSampled(length: number): Uint8Array {
+  masks[length] ??= new Uint8Array(length).fill(1);
+  return masks[length];
+}
 
 /** How often `name` was counted before. */
 export function count(counts: Map<string, number>, name: string): number {

@@ -18,8 +18,29 @@ const now = performance.now.bind(performance);
 const date = Date.now;
 
 interface Slot {
-  readonly waiting: Set<() => void>;
+  readonly due: number;
+  readonly waiting: Set<Wait>;
   readonly timer: ReturnType<typeof setTimeout>;
+}
+
+class Wait implements Timer {
+  readonly #slots: Map<number, Slot>;
+  readonly #slot: Slot;
+  readonly work: () => void;
+
+  constructor(slots: Map<number, Slot>, slot: Slot, work: () => void) {
+    this.#slots = slots;
+    this.#slot = slot;
+    this.work = work;
+  }
+
+  /** A slot nobody waits in must not keep the process alive. */
+  cancel(): void {
+    const { waiting, timer, due } = this.#slot;
+    if (!waiting.delete(this) || waiting.size > 0) return;
+    clearTimeout(timer);
+    this.#slots.delete(due);
+  }
 }
 
 /**
@@ -45,26 +66,19 @@ class SystemClock implements Clock {
     if (slot === undefined) {
       // Longer waits than setTimeout knows (24.8 days) would fire at once.
       const timer = setTimeout(() => this.#ring(due), Math.min(due - since, 2 ** 31 - 1));
-      slot = { waiting: new Set(), timer };
+      slot = { due, waiting: new Set(), timer };
       this.#slots.set(due, slot);
     }
-    const own = () => work();
-    slot.waiting.add(own);
-    return { cancel: () => this.#cancel(due, own) };
+    const wait = new Wait(this.#slots, slot, work);
+    slot.waiting.add(wait);
+    return wait;
   }
 
   #ring(due: number): void {
     const slot = this.#slots.get(due);
     this.#slots.delete(due);
-    if (slot !== undefined) for (const work of slot.waiting) work();
-  }
-
-  /** A slot nobody waits in must not keep the process alive. */
-  #cancel(due: number, work: () => void): void {
-    const slot = this.#slots.get(due);
-    if (slot?.waiting.delete(work) !== true || slot.waiting.size > 0) return;
-    clearTimeout(slot.timer);
-    this.#slots.delete(due);
+    if (slot === undefined) return;
+    for (const { work } of slot.waiting) work();
   }
 }
 

@@ -14,7 +14,7 @@ import { childScope, type Scope } from "./scope.ts";
 import { type AnyTool, toolName } from "./tool.ts";
 import type { ToolCalls } from "./tool-calls.ts";
 import { chatToolsOf, converse } from "./tool-use.ts";
-import type { ChildRecord } from "./trajectory.ts";
+import type { CallRecord, ChildRecord } from "./trajectory.ts";
 import type { AgentMap, AnyWorkflow, ToolMap, WorkflowContext } from "./workflow.ts";
 
 export interface ContextParts {
@@ -97,9 +97,17 @@ export class Contexts {
       episode: runtime.id,
       workflow: scope.workflow,
     });
-    const records = await fatalIfDiverged(runtime, () =>
-      converse({ agent, scope, prompt, tools, chatTools, options }, calls, toolCalls, runtime),
-    );
+    let records: readonly CallRecord[];
+    try {
+      // Most agents use no tools by themselves: one call is their answer.
+      records =
+        chatTools === undefined
+          ? [await calls.perform({ agent, scope, input: prompt, tools: undefined, options })]
+          : await converse({ agent, scope, prompt, tools, chatTools, options }, calls, toolCalls, runtime);
+    } catch (error) {
+      noteDivergence(runtime, error);
+      throw error;
+    }
     const last = records.at(-1)!;
     return new AgentReply({
       text: last.text,
@@ -122,9 +130,14 @@ export class Contexts {
     return bound as Context["tools"];
   }
 
-  #use(key: string, tool: AnyTool, scope: Scope, input: unknown): Promise<unknown> {
+  async #use(key: string, tool: AnyTool, scope: Scope, input: unknown): Promise<unknown> {
     const { runtime, tools } = this.#parts;
-    return fatalIfDiverged(runtime, () => tools.use(toolName(key, tool), tool, scope, input));
+    try {
+      return await tools.use(toolName(key, tool), tool, scope, input);
+    } catch (error) {
+      noteDivergence(runtime, error);
+      throw error;
+    }
   }
 
   async #spawn(child: AnyWorkflow, task: unknown, parent: Scope): Promise<unknown> {
@@ -169,13 +182,8 @@ function handled<T>(promise: Promise<T>): Promise<T> {
 }
 
 /** A replay that has diverged has failed, whatever the workflow makes of the error. */
-async function fatalIfDiverged<T>(runtime: EpisodeRuntime, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof ReplayDivergenceError) runtime.fatal ??= error;
-    throw error;
-  }
+function noteDivergence(runtime: EpisodeRuntime, error: unknown): void {
+  if (error instanceof ReplayDivergenceError) runtime.fatal ??= error;
 }
 
 /** For the record only: a child's task and result may be anything, and what JSON cannot hold is shown as text. */

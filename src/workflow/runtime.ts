@@ -71,30 +71,67 @@ export interface EffectPlan<T> {
   readonly name: string;
   readonly seconds: number;
   readonly gate: Gate | undefined;
-  readonly onLate: (open: OpenEffect) => Error;
-  readonly work: (open: OpenEffect) => T | Promise<T>;
+  readonly onLate: (open: EffectView) => Error;
+  readonly work: (open: EffectView) => T | Promise<T>;
   /** Stops this effect alone. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One effect that has been issued and not yet settled. */
-export class OpenEffect {
+/** What the work of an effect may look at. */
+export interface EffectView {
+  /** Aborts when the effect is late, stopped, or its episode ends. */
+  readonly signal: AbortSignal;
+  /** False while it waits at its gate. */
+  readonly entered: boolean;
+}
+
+/** What an open effect tells its episode. */
+interface Episode {
+  readonly clock: Clock;
+  seconds(): number;
+  closed(effect: OpenView): void;
+}
+
+/** An open effect, whatever its result. */
+export type OpenView = Pick<OpenEffect<never>, "name" | "startedAt" | "entered" | "stop">;
+
+/** One effect that has been issued and not yet settled: behind its gate, or under way. */
+export class OpenEffect<T = unknown> {
   readonly name: string;
   readonly startedAt: number;
-  /** False while it waits at a gate. */
+  /** False while it waits at its gate. */
   entered = false;
-  settled = false;
-  readonly stop: (reason: unknown) => void;
+  readonly #episode: Episode;
+  readonly #plan: EffectPlan<T>;
+  readonly #resolve: (value: T) => void;
+  readonly #reject: (reason: unknown) => void;
+  readonly #timer: Timer | undefined;
+  readonly #onAbort: (() => void) | undefined;
+  #settled = false;
   #controller: AbortController | undefined;
   #reason: unknown;
 
-  constructor(name: string, startedAt: number, stop: (reason: unknown) => void) {
-    this.name = name;
-    this.startedAt = startedAt;
-    this.stop = stop;
+  constructor(
+    episode: Episode,
+    plan: EffectPlan<T>,
+    resolve: (value: T) => void,
+    reject: (reason: unknown) => void,
+  ) {
+    this.name = plan.name;
+    this.startedAt = episode.seconds();
+    this.#episode = episode;
+    this.#plan = plan;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    const { seconds, signal } = plan;
+    if (Number.isFinite(seconds)) this.#timer = episode.clock.after(seconds * 1000, () => this.#late());
+    if (signal !== undefined) {
+      this.#onAbort = () => this.stop(signal.reason);
+      signal.addEventListener("abort", this.#onAbort, { once: true });
+    }
   }
 
-  /** Made when somebody looks: most engines and tools never do. */
+  /** Made when somebody looks. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -103,7 +140,60 @@ export class OpenEffect {
     return this.#controller.signal;
   }
 
-  abort(reason: unknown): void {
+  start(): void {
+    const { gate, signal } = this.#plan;
+    if (signal?.aborted === true) this.stop(signal.reason);
+    else if (gate === undefined) this.#enter();
+    else gate.enter(() => this.#enter());
+  }
+
+  stop(reason: unknown): void {
+    if (!this.#settle()) return;
+    this.#abort(reason);
+    if (reason !== episodeEnded) this.#reject(reason);
+  }
+
+  #enter(): void {
+    // Stopped while it waited: the place goes to the next one.
+    if (this.#settled) return this.#plan.gate?.leave();
+    this.entered = true;
+    let started: T | Promise<T>;
+    try {
+      started = this.#plan.work(this);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    Promise.resolve(started).then(
+      (value) => {
+        if (this.#settle()) this.#resolve(value);
+      },
+      (error) => this.#fail(error),
+    );
+  }
+
+  #late(): void {
+    if (this.#settled) return;
+    const error = this.#plan.onLate(this);
+    this.#settle();
+    this.#abort(error);
+    this.#reject(error);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#settle()) this.#reject(error);
+  }
+
+  #settle(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#episode.closed(this);
+    this.#timer?.cancel();
+    if (this.#onAbort !== undefined) this.#plan.signal?.removeEventListener("abort", this.#onAbort);
+    if (this.entered) this.#plan.gate?.leave();
+    return true;
+  }
+
+  #abort(reason: unknown): void {
     this.#reason = reason;
     this.#controller?.abort(reason);
   }
@@ -125,7 +215,7 @@ export class EpisodeRuntime {
   fatal: EpisodeError | undefined;
   readonly #began: number;
   readonly #onEffect: ((effect: Effect) => void) | undefined;
-  readonly #open = new Set<OpenEffect>();
+  readonly #open = new Set<OpenView>();
   readonly #controller = new AbortController();
   #events = 0;
   #calls = 0;
@@ -166,7 +256,7 @@ export class EpisodeRuntime {
     return this.#events;
   }
 
-  open(): readonly OpenEffect[] {
+  open(): readonly OpenView[] {
     return [...this.#open];
   }
 
@@ -243,55 +333,16 @@ export class EpisodeRuntime {
    * Runs one effect behind its gate and under its deadline. It rejects when it is late or stopped; after the end of the
    * episode it stays pending, so that a call that nobody awaits cannot bring the process down.
    */
-  perform<T>({ name, seconds, gate, onLate, work, signal }: EffectPlan<T>): Promise<T> {
+  perform<T>(plan: EffectPlan<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      let timer: Timer | undefined;
-      const settle = () => {
-        if (open.settled) return false;
-        open.settled = true;
-        this.#open.delete(open);
-        timer?.cancel();
-        signal?.removeEventListener("abort", onAbort);
-        if (open.entered) gate?.leave();
-        return true;
-      };
-      const fail = (error: unknown) => {
-        if (settle()) reject(error);
-      };
-      const open = new OpenEffect(name, this.seconds(), (reason) => {
-        if (!settle()) return;
-        open.abort(reason);
-        if (reason !== episodeEnded) reject(reason);
-      });
-      const onAbort = () => open.stop(signal?.reason);
+      const open = new OpenEffect<T>(this, plan, resolve, reject);
       this.#open.add(open);
-      if (signal?.aborted === true) return onAbort();
-      signal?.addEventListener("abort", onAbort, { once: true });
-      if (Number.isFinite(seconds)) {
-        timer = this.clock.after(seconds * 1000, () => {
-          if (open.settled) return;
-          const error = onLate(open);
-          if (!settle()) return;
-          open.abort(error);
-          reject(error);
-        });
-      }
-      const enter = () => {
-        // Stopped while it waited: the place goes to the next one.
-        if (open.settled) return gate?.leave();
-        open.entered = true;
-        let started: T | Promise<T>;
-        try {
-          started = work(open);
-        } catch (error) {
-          return fail(error);
-        }
-        Promise.resolve(started).then((value) => {
-          if (settle()) resolve(value);
-        }, fail);
-      };
-      if (gate === undefined) enter();
-      else gate.enter(enter);
+      open.start();
     });
+  }
+
+  /** @internal An effect of this episode has settled. */
+  closed(effect: OpenView): void {
+    this.#open.delete(effect);
   }
 }
