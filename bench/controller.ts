@@ -9,9 +9,9 @@
 import { availableParallelism, cpus } from "node:os";
 import type { Policy, SampleRequest, SampleResult } from "../src/engine/policy.ts";
 import { agent } from "../src/workflow/agent.ts";
+import { runEpisode } from "../src/workflow/episode.ts";
 import { Gates } from "../src/workflow/gate.ts";
 import { PromptCache } from "../src/workflow/prompt-cache.ts";
-import { runEpisode } from "../src/workflow/episode.ts";
 import { workflow } from "../src/workflow/workflow.ts";
 
 const callsPerEpisode = 8;
@@ -65,11 +65,17 @@ class InstantPolicy implements Policy {
 /** Requests with the last call's own maxTokens. */
 const lastCalls = { has: ({ maxTokens }: SampleRequest) => maxTokens === 17 };
 
-const solver = agent("solver", { prompt: (v: { turn: number; task: number }) => `task ${v.task} turn ${v.turn}`, maxTokens: 16 });
+const solver = agent("solver", {
+  prompt: (v: { turn: number; task: number }) => `task ${v.task} turn ${v.turn}`,
+  maxTokens: 16,
+});
 const eightCalls = workflow("eight", { agents: { solver } }, async ({ task, agents, reward }) => {
   let last = "";
   for (let turn = 0; turn < callsPerEpisode; turn++) {
-    const reply = await agents.solver({ turn, task: task as number }, turn === callsPerEpisode - 1 ? { maxTokens: 17 } : {});
+    const reply = await agents.solver(
+      { turn, task: task as number },
+      turn === callsPerEpisode - 1 ? { maxTokens: 17 } : {},
+    );
     last = reply.text;
   }
   reward(1);
@@ -121,8 +127,10 @@ await episodes(1000);
 console.log(`${cpus()[0]?.model}, ${availableParallelism()} processors, Node ${process.version}`);
 console.log("episodes | µs CPU per call | KB live per call");
 for (const count of [100, 1000, 10_000]) {
-  const rounds = [];
+  const rounds: { microseconds: number; kilobytes: number }[] = [];
   for (let i = 0; i < 5; i++) rounds.push(await episodes(count));
   const median = (of: (round: (typeof rounds)[number]) => number) => rounds.map(of).sort((a, b) => a - b)[2]!;
-  console.log(`${count} | ${median((r) => r.microseconds).toFixed(1)} | ${median((r) => r.kilobytes).toFixed(2)}`);
+  console.log(
+    `${count} | ${median((r) => r.microseconds).toFixed(1)} | ${median((r) => r.kilobytes).toFixed(2)}`,
+  );
 }

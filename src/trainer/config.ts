@@ -4,9 +4,11 @@ import { z } from "zod";
 import { sourceName, type TaskSource } from "../data/task-source.ts";
 import type { PolicySpec } from "../engine/policy-spec.ts";
 import type { Method } from "../methods/method.ts";
-import type { Deadlines } from "../workflow/runtime.ts";
+import type { ConcurrencyLimits } from "../workflow/gate.ts";
+import type { MemoryStore } from "../workflow/memory.ts";
+import type { Deadlines, EpisodeLimits } from "../workflow/runtime.ts";
 import type { Trajectory } from "../workflow/trajectory.ts";
-import type { Workflow } from "../workflow/workflow.ts";
+import { agentsOf, type Workflow } from "../workflow/workflow.ts";
 import { TrainConfigError } from "./errors.ts";
 import type { LearningRate } from "./learning-rate.ts";
 
@@ -62,21 +64,41 @@ export interface TrainOptions<Task> {
   readonly checkpointEvery?: number;
   /** Steps between written episode files; 0 = none. Default 1: all. */
   readonly recordEpisodesEvery?: number;
-  /** Episodes in flight. Default 512. */
-  readonly concurrency?: number;
+  /** Episodes in flight, and calls in flight for each policy and tool. Default: 512 episodes, no other limit. */
+  readonly concurrency?: number | RunConcurrency;
   /** Seconds a call, a tool call, an episode may take. */
   readonly deadlines?: Deadlines;
+  /** Caps on one episode, instead of the workflow's own. */
+  readonly limits?: EpisodeLimits;
+  /** Seconds without any progress after which the run says who waits for what. Default 60. */
+  readonly watchdog?: number;
+  /** Memory behind `ctx.memory` that outlives an episode. Default: each episode has its own. */
+  readonly memory?: MemoryStore;
   /** Share of failed episodes that stops the run. Default 0.2. */
   readonly maxFailureRate?: number;
 }
 
+/** How much runs at once. */
+export interface RunConcurrency extends ConcurrencyLimits {
+  /** Default 512. */
+  readonly episodes?: number;
+}
+
 /** Options with their defaults filled in, checked. */
 export interface TrainSettings<Task>
-  extends Required<Omit<TrainOptions<Task>, "evaluate" | "metrics" | "assign" | "deadlines">> {
+  extends Required<
+    Omit<
+      TrainOptions<Task>,
+      "evaluate" | "metrics" | "assign" | "deadlines" | "concurrency" | "memory" | "limits"
+    >
+  > {
   readonly evaluate: TaskSource<Task> | undefined;
   readonly metrics: Readonly<Record<string, Metric<Task>>>;
   readonly assignment: ReadonlyMap<string, string>;
   readonly deadlines: Required<Deadlines>;
+  readonly limits: EpisodeLimits;
+  readonly memory: MemoryStore | undefined;
+  readonly concurrency: ConcurrencyLimits & { readonly episodes: number };
 }
 
 const marker = Symbol.for("troupe.trainConfig");
@@ -155,7 +177,27 @@ const schema = z.strictObject({
   evaluateSample: positive.default(64),
   checkpointEvery: count.default(0),
   recordEpisodesEvery: count.default(1),
-  concurrency: positive.default(512),
+  concurrency: z
+    .union([
+      positive.transform((episodes) => ({ episodes })),
+      z.strictObject({
+        episodes: positive.default(512),
+        policies: z.record(z.string(), positive).optional(),
+        tools: z.record(z.string(), positive).optional(),
+      }),
+    ])
+    .default({ episodes: 512 }),
+  limits: z
+    .strictObject({
+      calls: positive.optional(),
+      tokens: positive.optional(),
+      depth: count.optional(),
+    })
+    .default({}),
+  watchdog: seconds.default(60),
+  memory: z
+    .custom((value) => hasFunctions(value, "get", "put", "keys"), { error: "expected a MemoryStore" })
+    .optional(),
   deadlines: z
     .strictObject({ call: seconds.default(300), tool: seconds.default(60), episode: seconds.default(900) })
     .prefault({}),
@@ -170,7 +212,7 @@ export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Ta
   if (faults.length > 0) throw configError(faults.map((fault) => `✖ ${fault}`).join("\n"), faults.length);
   const [onlyPolicy] = Object.keys(options.policies);
   const assignment = new Map(
-    Object.values(options.workflow.agents).map(({ name }) => [name, options.assign?.[name] ?? onlyPolicy!]),
+    [...agentsOf(options.workflow).keys()].map((name) => [name, options.assign?.[name] ?? onlyPolicy!]),
   );
   const { assign: _, ...settings } = parsed.data;
   // Functions and sources were passed through unchanged: their types are those of the options.
@@ -182,13 +224,14 @@ export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Ta
     metrics: options.metrics ?? { reward: ({ reward }: EvaluatedEpisode<Task>) => reward },
     policies: options.policies,
     method: options.method,
+    memory: options.memory,
     run: options.run ?? options.workflow.name.replace(/[^\w.-]+/g, "-"),
     assignment,
   }) as TrainSettings<Task>;
 }
 
 function* assignmentFaults<Task>({ workflow, policies, assign }: TrainOptions<Task>): Generator<string> {
-  const agents = Object.values(workflow.agents).map(({ name }) => name);
+  const agents = [...agentsOf(workflow).keys()];
   const names = Object.keys(policies);
   if (names.length === 0) yield 'policies: there is none; add one, for example { small: local("folder") }.';
   for (const [agent, policy] of Object.entries(assign ?? {})) {
@@ -221,18 +264,19 @@ function hasFunctions(value: unknown, ...names: readonly string[]): boolean {
 
 /** The configuration as JSON: what was run, without the functions. */
 export function configRecord<Task>(settings: TrainSettings<Task>): Record<string, unknown> {
-  const { workflow, tasks, evaluate, metrics, policies, method, assignment, ...rest } = settings;
+  const { workflow, tasks, evaluate, metrics, policies, method, assignment, memory, ...rest } = settings;
   return {
     ...rest,
     workflow: {
       name: workflow.name,
       agents: Object.fromEntries(
-        Object.values(workflow.agents).map(({ name, maxTokens, stop, sampling }) => [
+        [...agentsOf(workflow).values()].map(({ name, maxTokens, stop, sampling, tools: used }) => [
           name,
-          { maxTokens, stop, sampling },
+          { maxTokens, stop, sampling, ...(used.length === 0 ? {} : { tools: used }) },
         ]),
       ),
       tools: Object.keys(workflow.tools),
+      ...(workflow.children.length === 0 ? {} : { children: workflow.children.map(({ name }) => name) }),
     },
     tasks: sourceName(tasks, "tasks"),
     evaluate: evaluate === undefined ? null : sourceName(evaluate, "evaluate"),
@@ -242,5 +286,6 @@ export function configRecord<Task>(settings: TrainSettings<Task>): Record<string
     ),
     assign: Object.fromEntries(assignment),
     method: { name: method.name, ...method.settings },
+    memory: memory === undefined ? "episode" : "run",
   };
 }

@@ -29,16 +29,17 @@ export interface EvaluateOptions {
 
 /** Runs the workflow once on each task. */
 export async function evaluate<Task>(
-  { settings, policies, prompts, signal, onEpisode }: EpisodeRunner<Task>,
+  { settings, policies, shared, signal, onEpisode }: EpisodeRunner<Task>,
   tasks: readonly Task[],
   { step, purpose, intervals }: EvaluateOptions,
 ): Promise<Evaluation> {
   const names = Object.keys(settings.metrics);
   const episodes = await mapConcurrently(
     tasks,
-    settings.concurrency,
+    settings.concurrency.episodes,
     async (task, index) => {
       const trajectory = await runEpisode({
+        ...shared,
         workflow: settings.workflow,
         task,
         policies,
@@ -46,9 +47,7 @@ export async function evaluate<Task>(
         stage: "evaluate",
         identity: { purpose, step, group: index, task: index, sample: 0 },
         seed: settings.seed,
-        deadlines: settings.deadlines,
         signal,
-        prompts,
       });
       return trajectory.status === "complete"
         ? measure(settings.metrics, task, trajectory)

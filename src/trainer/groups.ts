@@ -4,9 +4,8 @@ import type { AnyPolicy } from "../engine/policy.ts";
 import { isTrainable } from "../engine/policy-spec.ts";
 import type { RewardedEpisode } from "../methods/method.ts";
 import { stream } from "../random/stream.ts";
-import { runEpisode } from "../workflow/episode.ts";
+import { type EpisodeSettings, runEpisode } from "../workflow/episode.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
-import type { PromptCache } from "../workflow/prompt-cache.ts";
 import { type CallRecord, callReward, type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
 import type { TrainSettings } from "./config.ts";
 
@@ -14,7 +13,8 @@ import type { TrainSettings } from "./config.ts";
 export interface EpisodeRunner<Task> {
   readonly settings: TrainSettings<Task>;
   readonly policies: ReadonlyMap<string, AnyPolicy>;
-  readonly prompts: PromptCache;
+  /** What all episodes of the run share: gates, watchdog, prompt cache, limits, deadlines, memory. */
+  readonly shared: EpisodeSettings;
   readonly signal: AbortSignal;
   /** Hears how many episodes of a batch have ended. */
   readonly onEpisode: (done: number, of: number) => void;
@@ -59,7 +59,7 @@ export function tasksOfStep(tasks: number, tasksPerStep: number, step: number, s
 
 /** Runs `groupSize` episodes of each task, all at once up to the run's concurrency. */
 export async function sampleGroups<Task>(
-  { settings, policies, prompts, signal, onEpisode }: EpisodeRunner<Task>,
+  { settings, policies, shared, signal, onEpisode }: EpisodeRunner<Task>,
   tasks: readonly Task[],
   chosen: readonly number[],
   { purpose, step }: { readonly purpose: string; readonly step: number },
@@ -70,9 +70,10 @@ export async function sampleGroups<Task>(
   );
   const trajectories = await mapConcurrently(
     places,
-    settings.concurrency,
+    settings.concurrency.episodes,
     (place) =>
       runEpisode({
+        ...shared,
         workflow: settings.workflow,
         task: tasks[place.task]!,
         policies,
@@ -80,9 +81,7 @@ export async function sampleGroups<Task>(
         stage: "train",
         identity: { purpose, step, ...place },
         seed: settings.seed,
-        deadlines: settings.deadlines,
         signal,
-        prompts,
       }),
     onEpisode,
   );

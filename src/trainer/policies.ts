@@ -1,12 +1,13 @@
 /** @file Opens the policies of a run, checks what could not be known before, and closes them again. */
 
-import type { Policy, TrainablePolicy } from "../engine/policy.ts";
+import type { AnyPolicy, TrainablePolicy } from "../engine/policy.ts";
 import { isTrainable } from "../engine/policy-spec.ts";
+import { agentsOf } from "../workflow/workflow.ts";
 import type { TrainSettings } from "./config.ts";
 import { TrainConfigError } from "./errors.ts";
 
 export interface OpenPolicies {
-  readonly all: ReadonlyMap<string, Policy>;
+  readonly all: ReadonlyMap<string, AnyPolicy>;
   /** Those that agents use and that can be trained, by name. */
   readonly trainable: ReadonlyMap<string, TrainablePolicy>;
   /** Copies as they were at the start, where the method compares with them. */
@@ -15,7 +16,7 @@ export interface OpenPolicies {
 }
 
 export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise<OpenPolicies> {
-  const opened: Policy[] = [];
+  const opened: AnyPolicy[] = [];
   const close = async () => {
     await Promise.all(opened.map((policy) => policy.close()));
   };
@@ -25,7 +26,7 @@ export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise
     return policy;
   };
   try {
-    const all = new Map<string, Policy>();
+    const all = new Map<string, AnyPolicy>();
     const trainable = new Map<string, TrainablePolicy>();
     const references = new Map<string, TrainablePolicy>();
     const used = new Set(settings.assignment.values());
@@ -57,7 +58,7 @@ function checkTraining<Task>(
       hint: "assign at least one agent to a trainable policy, such as local(…).",
     });
   }
-  for (const { name, sampling } of Object.values(workflow.agents)) {
+  for (const { name, sampling } of agentsOf(workflow).values()) {
     if (sampling.train.temperature !== 0 || !trainable.has(assignment.get(name)!)) continue;
     throw new TrainConfigError({
       code: "E_CONFIG",

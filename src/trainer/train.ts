@@ -2,8 +2,11 @@
 
 import { setMaxListeners } from "node:events";
 import { loadTasks } from "../data/task-source.ts";
+import type { EpisodeSettings } from "../workflow/episode.ts";
+import { Gates } from "../workflow/gate.ts";
 import { PromptCache } from "../workflow/prompt-cache.ts";
-import { checkConfig, configRecord, type TrainOptions } from "./config.ts";
+import { Watchdog } from "../workflow/watchdog.ts";
+import { checkConfig, configRecord, type TrainOptions, type TrainSettings } from "./config.ts";
 import type { EpisodeRunner } from "./groups.ts";
 import { TrainingLoop } from "./loop.ts";
 import { openPolicies } from "./policies.ts";
@@ -44,7 +47,7 @@ export async function train<Task>(
     const runner: EpisodeRunner<Task> = {
       settings,
       policies: policies.all,
-      prompts: new PromptCache(),
+      shared: sharedByEpisodes(settings, reporter),
       signal,
       onEpisode: liveCount(reporter),
     };
@@ -62,6 +65,19 @@ export async function train<Task>(
     await policies.close();
     await folder?.close();
   }
+}
+
+function sharedByEpisodes<Task>(settings: TrainSettings<Task>, reporter: Reporter): EpisodeSettings {
+  const { concurrency, deadlines, limits, memory, watchdog: seconds } = settings;
+  const gates = new Gates(concurrency);
+  return {
+    gates,
+    deadlines,
+    limits,
+    prompts: new PromptCache(),
+    watchdog: new Watchdog({ seconds, gates, warn: (text) => reporter.warn(text) }),
+    ...(memory === undefined ? {} : { memory }),
+  };
 }
 
 /** Shows episodes as they end, a few times a second at most. */
