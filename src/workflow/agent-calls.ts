@@ -1,24 +1,16 @@
 /** @file The model calls of one episode: issued here, answered by a policy or by the journal, recorded to the token. */
 
-import type { AnyPolicy, ChatMessage, ChatTool, Policy, SampleResult, TextResult } from "../engine/policy.ts";
+import type { AnyPolicy, ChatMessage, ChatTool, Policy, TextResult } from "../engine/policy.ts";
 import { isTextPolicy } from "../engine/policy-spec.ts";
-import { TroupeError } from "../errors.ts";
 import { type Key, key } from "../random/stream.ts";
 import { type AnyAgent, type CallOptions, parseText } from "./agent.ts";
+import { callName, checkResult, lateCall, modelError } from "./call-faults.ts";
 import { encodePrompt } from "./call-prompt.ts";
 import { Conversations } from "./conversation.ts";
 import { type Effect, promptText } from "./effect.ts";
-import {
-  DeadlineError,
-  EpisodeError,
-  type EpisodeFailure,
-  failureOf,
-  ModelCallError,
-  PromptError,
-  restoreFailure,
-} from "./errors.ts";
+import { EpisodeError, type EpisodeFailure, failureOf, PromptError, restoreFailure } from "./errors.ts";
 import { fingerprintText, type PromptCache } from "./prompt-cache.ts";
-import type { EpisodeRuntime, EffectView } from "./runtime.ts";
+import type { EffectView, EpisodeRuntime } from "./runtime.ts";
 import type { Scope } from "./scope.ts";
 import type { CallRecord, Prompt } from "./trajectory.ts";
 
@@ -170,7 +162,7 @@ export class AgentCalls {
         },
         ...(stop.length === 0 ? {} : { stop }),
       });
-      this.#check(issued, result);
+      checkResult(issued, result, this.#runtime.id);
       const { tokens, logprobs, plainLogprobs, version, text, stopReason } = result;
       const parsed = agent.tools.length === 0 ? undefined : policy.tokenizer.parseToolCalls?.(text);
       return {
@@ -228,7 +220,7 @@ export class AgentCalls {
         name: callName(issued),
         seconds: runtime.deadlines.call,
         gate: runtime.gates.policy(issued.policy),
-        onLate: (open) => this.#late(issued, open),
+        onLate: (open) => lateCall(issued, open, runtime),
         work: answer,
         signal: options.signal,
       });
@@ -251,7 +243,7 @@ export class AgentCalls {
 
   #fail(issued: Issued, error: unknown, stoppedByUser: boolean): EpisodeError {
     const runtime = this.#runtime;
-    const typed = error instanceof EpisodeError ? error : this.#modelError(issued, error);
+    const typed = error instanceof EpisodeError ? error : modelError(issued, error, runtime.id);
     // Stopped with its episode, or by the workflow itself: not this call's failure.
     const cancelled = runtime.stopped || stoppedByUser;
     const failure = failureOf(typed, { workflow: runtime.workflow, episode: runtime.id });
@@ -342,47 +334,6 @@ export class AgentCalls {
       hint: `add it to \`assign\`: { ${name}: "…" }.`,
     });
   }
-
-  /** A log-prob that is missing or not a number would be trained on as if it were one. */
-  #check(issued: Issued, { tokens, logprobs, plainLogprobs }: SampleResult): void {
-    const broken =
-      logprobs.length !== tokens.length || plainLogprobs.length !== tokens.length
-        ? `${tokens.length} tokens with ${logprobs.length} and ${plainLogprobs.length} log-probs`
-        : logprobs.some(Number.isNaN) || plainLogprobs.some(Number.isNaN)
-          ? "a log-prob that is not a number"
-          : undefined;
-    if (broken === undefined) return;
-    throw new ModelCallError({
-      boundary: "model",
-      code: "E_TOKEN_MISMATCH",
-      message: `Policy "${issued.policy}" returned ${broken} for ${callName(issued)} of episode ${this.#runtime.id}.`,
-      hint: "this is a fault of the engine, not of the workflow; please report it.",
-    });
-  }
-
-  #late(issued: Issued, { entered }: EffectView): DeadlineError {
-    const { deadlines, gates, id } = this.#runtime;
-    const { waiting, inside, limit } = gates.policy(issued.policy);
-    return new DeadlineError({
-      boundary: "model",
-      code: "E_CALL_DEADLINE",
-      message: entered
-        ? `${callName(issued)} of episode ${id} had no answer from policy "${issued.policy}" after ${deadlines.call} s (${issued.prompt.length} prompt tokens).`
-        : `${callName(issued)} of episode ${id} waited ${deadlines.call} s for its turn at policy "${issued.policy}" (${inside} of at most ${limit} calls in flight, ${waiting} waiting).`,
-      hint: "raise `deadlines.call`, lower `concurrency`, or lower the agent's maxTokens.",
-      facts: { seconds: deadlines.call, agent: issued.agent },
-    });
-  }
-
-  #modelError(issued: Issued, error: unknown): ModelCallError {
-    return new ModelCallError({
-      boundary: "model",
-      code: "E_MODEL_CALL",
-      message: `Policy "${issued.policy}" failed on ${callName(issued)} of episode ${this.#runtime.id}: ${error instanceof Error ? error.message : String(error)}`,
-      cause: error,
-      ...(TroupeError.is(error) ? { facts: { code: error.code } } : {}),
-    });
-  }
 }
 
 /** The output as the message that stands for it in a later prompt. */
@@ -395,9 +346,6 @@ export function answerMessage({
     ? { role: "assistant", content: text }
     : { role: "assistant", content: content ?? "", toolCalls };
 }
-
-export const callName = ({ agent, occurrence }: Pick<CallRecord, "agent" | "occurrence">) =>
-  `agent "${agent}" (call ${occurrence})`;
 
 const masks: Uint8Array[] = [];
 

@@ -155,13 +155,17 @@ export class OpenEffect<T = unknown> {
 
   #enter(): void {
     // Stopped while it waited: the place goes to the next one.
-    if (this.#settled) return this.#plan.gate?.leave();
+    if (this.#settled) {
+      this.#plan.gate?.leave();
+      return;
+    }
     this.entered = true;
     let started: T | Promise<T>;
     try {
       started = this.#plan.work(this);
     } catch (error) {
-      return this.#fail(error);
+      this.#fail(error);
+      return;
     }
     Promise.resolve(started).then(
       (value) => {
