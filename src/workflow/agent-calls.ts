@@ -267,8 +267,11 @@ export class AgentCalls {
   ): Promise<CallRecord> {
     const runtime = this.#runtime;
     const recorded = known.record;
-    const open = { ...recorded, ...place };
-    this.#issued[place.id] = open;
+    const { id, issued, occurrence } = place;
+    // A replay that goes as it went needs no copy of the record.
+    const same = recorded.id === id && recorded.issued === issued && recorded.occurrence === occurrence;
+    const open = same ? recorded : { ...recorded, ...place };
+    this.#issued[id] = open;
     await runtime.perform({
       name: callName(open),
       seconds: Number.POSITIVE_INFINITY,
@@ -277,12 +280,12 @@ export class AgentCalls {
       work: () => runtime.recorded!.turn(known),
     });
     const settled = recorded.settled < 0 ? -1 : runtime.settle();
-    const record: CallRecord = {
-      ...open,
-      settled,
-      // The parser may have changed since; what the workflow sees is what it says now.
-      ...(recorded.parse === undefined ? {} : { parse: parseText(agent, recorded.text) }),
-    };
+    // The parser may have changed since; what the workflow sees is what it says now.
+    const reparse = recorded.parse !== undefined && agent.parse !== undefined;
+    const record =
+      settled === open.settled && !reparse
+        ? open
+        : { ...open, settled, ...(reparse ? { parse: parseText(agent, recorded.text) } : {}) };
     this.#keep(record, tools, recorded.failure);
     if (recorded.failure !== undefined) throw restoreFailure(recorded.failure);
     return record;

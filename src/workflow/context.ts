@@ -63,7 +63,9 @@ export class Contexts {
       random: new EpisodeStream(runtime, scope),
       now: timeOf(runtime, scope),
       meter: () => runtime.meter(),
-      signal: runtime.signal,
+      get signal() {
+        return runtime.signal;
+      },
       stage: runtime.stage,
       scope: scope.path,
     };

@@ -18,9 +18,10 @@ export type MissingEffect =
 
 type AnsweredEffect = Exclude<Effect, { readonly kind: "draw" }>;
 
-interface Entry {
-  readonly effect: AnsweredEffect;
-  taken: boolean;
+/** The records of one request, in the order of their issue; the first `asked` of them are taken. */
+interface Bucket {
+  readonly effects: AnsweredEffect[];
+  asked: number;
 }
 
 /** Milliseconds without progress after which the recorded order is given up: user code awaits something of its own. */
@@ -28,10 +29,7 @@ const patience = 20;
 
 export class RecordedEffects {
   readonly missing: MissingEffect;
-  readonly #entries = new Map<string, Entry>();
-  /** How often each request was recorded, and how often it was asked for. */
-  readonly #recorded = new Map<string, number>();
-  readonly #asked = new Map<string, number>();
+  readonly #buckets = new Map<string, Bucket>();
   readonly #draws = new Map<string, { readonly values: readonly DrawRecord[]; next: number }>();
   /** Settled entries in the order of their settling; `#next` is the first that has not settled again. */
   readonly #order: readonly AnsweredEffect[];
@@ -57,9 +55,9 @@ export class RecordedEffects {
         continue;
       }
       const key = keyOf(requestOf(effect));
-      const count = this.#recorded.get(key) ?? 0;
-      this.#recorded.set(key, count + 1);
-      this.#entries.set(`${key}\n${count}`, { effect, taken: false });
+      const bucket = this.#buckets.get(key);
+      if (bucket === undefined) this.#buckets.set(key, { effects: [effect], asked: 0 });
+      else bucket.effects.push(effect);
       if (effect.record.settled >= 0) answered.push(effect);
     }
     for (const [name, values] of draws) this.#draws.set(name, { values, next: 0 });
@@ -71,13 +69,11 @@ export class RecordedEffects {
    * @throws ReplayDivergenceError in a replay, if the journal has no such request.
    */
   take(request: EffectRequest, issued: number): AnsweredEffect | undefined {
-    const key = keyOf(request);
-    const count = this.#asked.get(key) ?? 0;
-    this.#asked.set(key, count + 1);
-    const entry = this.#entries.get(`${key}\n${count}`);
-    if (entry !== undefined) {
-      entry.taken = true;
-      return entry.effect;
+    const bucket = this.#buckets.get(keyOf(request));
+    const effect = bucket?.effects[bucket.asked];
+    if (bucket !== undefined && effect !== undefined) {
+      bucket.asked++;
+      return effect;
     }
     if (this.missing === "diverges") throw this.#unknown(request, issued);
     return undefined;
@@ -112,7 +108,7 @@ export class RecordedEffects {
 
   /** What the journal has and nobody asked for. */
   untaken(): AnsweredEffect[] {
-    return [...this.#entries.values()].filter(({ taken }) => !taken).map(({ effect }) => effect);
+    return [...this.#buckets.values()].flatMap(({ effects, asked }) => effects.slice(asked));
   }
 
   untakenDraws(): DrawRecord[] {
@@ -126,8 +122,9 @@ export class RecordedEffects {
   #pump(): void {
     if (this.#pumping || this.#disposed) return;
     this.#pumping = true;
-    // One macrotask between two settlings: the workflow reacts to one before it hears of the next, as it did live.
-    setImmediate(() => this.#settleNext(this.#clock.now()));
+    // The workflow reacts to one settling before it hears of the next, as it did live: a tick that is asked for by a
+    // microtask comes when no microtask is left.
+    queueMicrotask(() => process.nextTick(() => this.#settleNext(this.#clock.now())));
   }
 
   #settleNext(since: number): void {

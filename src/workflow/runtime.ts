@@ -220,7 +220,9 @@ export class EpisodeRuntime {
   readonly #began: number;
   readonly #onEffect: ((effect: Effect) => void) | undefined;
   readonly #open = new Set<OpenView>();
-  readonly #controller = new AbortController();
+  #controller: AbortController | undefined;
+  #stopReason: unknown;
+  #stopped = false;
   #events = 0;
   #calls = 0;
   #promptTokens = 0;
@@ -248,11 +250,15 @@ export class EpisodeRuntime {
 
   /** Aborts when the episode is late, stopped or over. */
   get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#stopped) this.#controller.abort(this.#stopReason);
+    }
     return this.#controller.signal;
   }
 
   get stopped(): boolean {
-    return this.#controller.signal.aborted;
+    return this.#stopped;
   }
 
   /** Effects issued and settled so far: a watchdog sees whether it grows. */
@@ -321,15 +327,17 @@ export class EpisodeRuntime {
 
   /** Stops all that is open, and whatever is asked for later. */
   stop(reason: unknown): void {
-    if (this.stopped) return;
-    this.#controller.abort(reason);
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#stopReason = reason;
+    this.#controller?.abort(reason);
     this.recorded?.dispose();
     for (const open of [...this.#open]) open.stop(reason);
   }
 
   /** What an effect gives back that is asked for after its episode was stopped: the reason, or nothing ever. */
   afterStop(): Promise<never> {
-    const { reason } = this.signal;
+    const reason = this.#stopReason;
     return reason === episodeEnded ? new Promise(() => {}) : Promise.reject(reason);
   }
 
