@@ -192,6 +192,7 @@ const schema = z.strictObject({
       calls: positive.optional(),
       tokens: positive.optional(),
       depth: count.optional(),
+      seconds: seconds.optional(),
     })
     .default({}),
   watchdog: seconds.default(60),

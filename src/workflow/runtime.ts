@@ -31,6 +31,8 @@ export interface EpisodeLimits {
   readonly tokens?: number;
   /** Levels of child workflows. Default 8. */
   readonly depth?: number;
+  /** Of the whole episode; the run's deadline holds as well, if it is shorter. Default: no limit. */
+  readonly seconds?: number;
 }
 
 export const defaultDeadlines: Required<Deadlines> = { call: 300, tool: 60, episode: 900 };
@@ -38,6 +40,7 @@ export const defaultLimits: Required<EpisodeLimits> = {
   calls: 512,
   tokens: Number.POSITIVE_INFINITY,
   depth: 8,
+  seconds: Number.POSITIVE_INFINITY,
 };
 
 /** What an episode has used so far. */
@@ -235,7 +238,8 @@ export class EpisodeRuntime {
     this.stage = options.stage;
     this.key = options.key;
     this.clock = options.clock;
-    this.deadlines = options.deadlines;
+    const { deadlines, limits } = options;
+    this.deadlines = { ...deadlines, episode: Math.min(deadlines.episode, limits.seconds) };
     this.limits = options.limits;
     this.gates = options.gates;
     this.recorded = options.recorded;
