@@ -2,21 +2,35 @@
 
 export { type Key, key } from "../random/stream.ts";
 export type {
+  AnyPolicy,
   ChatMessage,
+  ChatTool,
+  ChatToolCall,
   ForwardOptions,
   ForwardResult,
+  ParsedToolCalls,
   Policy,
   PolicyTokenizer,
   SampledToken,
   SampleRequest,
   SampleResult,
   SamplingSettings,
+  ScoringPolicy,
   StepOptions,
   StepResult,
   StopReason,
+  TextPolicy,
+  TextRequest,
+  TextResult,
   TokenConstraint,
   TokenGradients,
   TrainablePolicy,
   TrainingSequence,
 } from "./policy.ts";
-export { isTrainable, type PolicyOpenContext, type PolicySpec } from "./policy-spec.ts";
+export {
+  canScore,
+  isTextPolicy,
+  isTrainable,
+  type PolicyOpenContext,
+  type PolicySpec,
+} from "./policy-spec.ts";

@@ -252,10 +252,14 @@ export interface TextPolicy {
 /** Whatever can answer for an agent. */
 export type AnyPolicy = Policy | TextPolicy;
 
-/** The trainable half: the two-phase contract (forward → loss in TypeScript → backward → step). */
-export interface TrainablePolicy extends Policy {
+/** A policy that also scores given tokens. Frozen open-weight policies and references fit this much. */
+export interface ScoringPolicy extends Policy {
   readonly parameterCount: number;
   forward(batch: readonly TrainingSequence[], options?: ForwardOptions): Promise<ForwardResult>;
+}
+
+/** The trainable half: the two-phase contract (forward → loss in TypeScript → backward → step). */
+export interface TrainablePolicy extends ScoringPolicy {
   /** Adds ∂L/∂θ to the gradient accumulators. `batch` must be the one given to `forward` when that was retained. */
   backward(batch: readonly TrainingSequence[], gradients: TokenGradients): Promise<void>;
   /** Clips, applies AdamW, clears the accumulators. A non-finite gradient is an error and leaves the weights as they were. */

@@ -1,8 +1,8 @@
 /** @file The local engine's public face: `local(folder)` for the trainer, `openLocalPolicy` for everyone else. */
 
 import type { PolicySpec } from "../policy-spec.ts";
-import { type LocalPolicy, openLocalPolicy } from "./worker/local-policy.ts";
-import type { EngineSettings, LocalModelOptions } from "./worker/protocol.ts";
+import { type FrozenLocalPolicy, type LocalPolicy, openLocalPolicy } from "./worker/local-policy.ts";
+import type { LocalModelOptions, WorkerSettings } from "./worker/protocol.ts";
 
 export {
   BpeTrainingError,
@@ -13,8 +13,8 @@ export {
   writeTokenizer,
 } from "./tokenizer/index.ts";
 export { EngineError } from "./worker/errors.ts";
-export { LocalPolicy, openLocalPolicy } from "./worker/local-policy.ts";
-export type { EngineSettings, LocalModelOptions } from "./worker/protocol.ts";
+export { FrozenLocalPolicy, LocalPolicy, openLocalPolicy } from "./worker/local-policy.ts";
+export type { EngineSettings, LocalModelOptions, WorkerSettings } from "./worker/protocol.ts";
 
 /**
  * A policy computed on this machine: a Hugging Face folder of the Llama, Qwen2 or Qwen3 family.
@@ -25,17 +25,40 @@ export type { EngineSettings, LocalModelOptions } from "./worker/protocol.ts";
  */
 export function local(
   folder: string,
-  options: LocalModelOptions & EngineSettings = {},
-): PolicySpec<LocalPolicy> {
-  const { threads, backend, spinning, ...model } = options;
+  options?: LocalModelOptions & WorkerSettings & { readonly trainable?: true },
+): PolicySpec<LocalPolicy>;
+export function local(
+  folder: string,
+  options: LocalModelOptions & WorkerSettings & { readonly trainable: false },
+): PolicySpec<FrozenLocalPolicy>;
+export function local(
+  folder: string,
+  options?: LocalModelOptions & WorkerSettings,
+): PolicySpec<LocalPolicy | FrozenLocalPolicy>;
+export function local(
+  folder: string,
+  options: LocalModelOptions & WorkerSettings = {},
+): PolicySpec<LocalPolicy | FrozenLocalPolicy> {
+  const { threads, backend, spinning, worker, ...model } = options;
   const settings = {
     ...(threads === undefined ? {} : { threads }),
     ...(backend === undefined ? {} : { backend }),
     ...(spinning === undefined ? {} : { spinning }),
+    ...(worker === undefined ? {} : { worker }),
   };
   return {
     kind: "local",
     settings: { folder, ...options },
     open: ({ name, seed }) => openLocalPolicy(name, folder, { seed, ...model }, settings),
+    // A fresh adapter is the base itself; one that was given starts from what it had learnt.
+    openReference: ({ name, seed }) => {
+      const { lora, ...rest } = model;
+      return openLocalPolicy(
+        name,
+        folder,
+        { seed, ...rest, trainable: false, valueHead: false, slots: 1 },
+        settings,
+      );
+    },
   };
 }

@@ -13,7 +13,7 @@ import type { DecoderConfig } from "./model/config.ts";
 import { headChunkBytes } from "./model/head.ts";
 import { adapterShapes, decoderShapes, parameterTable, valueHeadShapes } from "./model/parameters.ts";
 import { cacheBytes } from "./sampling/kv-cache.ts";
-import { scoresInMemory } from "./training/training-model.ts";
+import { scoresInMemory } from "./training/scoring-model.ts";
 import type { LocalModelOptions } from "./worker/protocol.ts";
 
 /** The plan does not fit into the memory that is there. */

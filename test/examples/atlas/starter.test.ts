@@ -3,11 +3,11 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { atlasTasks } from "../../../examples/atlas/tasks.ts";
 import { atlas, metrics } from "../../../examples/atlas/team.ts";
-import { type LocalPolicy, openLocalPolicy } from "../../../src/engine/local/index.ts";
+import { type FrozenLocalPolicy, openLocalPolicy } from "../../../src/engine/local/index.ts";
 import { runEpisode, trajectoryReward } from "../../../src/index.ts";
 
 const folder = fileURLToPath(new URL("../../../examples/atlas/assets/atlas-small", import.meta.url));
-let policy: LocalPolicy;
+let policy: FrozenLocalPolicy;
 
 beforeAll(async () => {
   policy = await openLocalPolicy("small", folder, { trainable: false });

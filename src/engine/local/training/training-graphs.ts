@@ -17,7 +17,47 @@ export interface TrainingGraphsOptions {
   readonly headChunkBytes?: number;
 }
 
-export class TrainingGraphs {
+/** The sessions of a forward pass; where nothing trains, no backward pass is compiled. */
+export interface ScoringGraphs {
+  readonly backend: OrtBackend;
+  readonly config: DecoderConfig;
+  readonly body: DecoderBody;
+  readonly head: DecoderHead;
+  dispose(): void;
+}
+
+export async function createScoringGraphs(
+  backend: OrtBackend,
+  config: DecoderConfig,
+  { lora, headChunkBytes }: TrainingGraphsOptions = {},
+): Promise<ScoringGraphs> {
+  const body = await DecoderBody.create(backend, config, {
+    trainable: "frozen-base",
+    ...(lora === undefined ? {} : { lora }),
+  });
+  const head = await createHead(backend, config, false, headChunkBytes);
+  return {
+    ...{ backend, config, body, head },
+    dispose: () => {
+      body.dispose();
+      head.dispose();
+    },
+  };
+}
+
+function createHead(
+  backend: OrtBackend,
+  { hiddenSize, vocabularySize }: DecoderConfig,
+  trainable: boolean,
+  headChunkBytes: number | undefined,
+): Promise<DecoderHead> {
+  return DecoderHead.create(backend, {
+    ...{ hiddenSize, vocabularySize, trainable },
+    ...(headChunkBytes === undefined ? {} : { chunkBytes: headChunkBytes }),
+  });
+}
+
+export class TrainingGraphs implements ScoringGraphs {
   readonly backend: OrtBackend;
   readonly config: DecoderConfig;
   readonly lora: LoraSettings | null;
@@ -50,12 +90,7 @@ export class TrainingGraphs {
         config,
         lora ? { trainable: "frozen-base", lora } : { trainable: "full" },
       ),
-      head: await DecoderHead.create(backend, {
-        hiddenSize: config.hiddenSize,
-        vocabularySize: config.vocabularySize,
-        trainable: lora === undefined,
-        ...(headChunkBytes === undefined ? {} : { chunkBytes: headChunkBytes }),
-      }),
+      head: await createHead(backend, config, lora === undefined, headChunkBytes),
       optimizer: await AdamWKernel.create(backend),
     });
   }

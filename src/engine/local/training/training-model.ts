@@ -14,15 +14,14 @@ import type {
 } from "../../policy.ts";
 import { AdamW } from "../model/adamw.ts";
 import type { BodyActivations } from "../model/body.ts";
-import type { HeadRows } from "../model/head.ts";
 import { headName } from "../model/parameters.ts";
-import { valueBackward, valueForward, valueWeightName } from "../model/value-head.ts";
+import { valueBackward } from "../model/value-head.ts";
 import { FlatTensors } from "../model/weights.ts";
 import type { OrtTensor } from "../ort/backend.ts";
 import { TrainingError } from "./errors.ts";
-import { type Microbatch, type PackBudget, type PackedBatch, type PackOptions, packBatch } from "./pack.ts";
-import { packCosts } from "./pack-costs.ts";
+import { type Microbatch, type PackedBatch, packBatch } from "./pack.ts";
 import { sameBatch } from "./same-batch.ts";
+import { emptyResult, ScoringModel, type ScoringModelOptions } from "./scoring-model.ts";
 import {
   anyNonZero,
   checkTokenGradients,
@@ -33,18 +32,8 @@ import {
 } from "./token-arrays.ts";
 import type { TrainingGraphs } from "./training-graphs.ts";
 
-export interface TrainingModelOptions {
-  /** The model's weights; frozen where there is an adapter. */
-  readonly weights: FlatTensors;
-  /** The weights that train, where the graphs were made with lora settings. */
-  readonly adapter?: FlatTensors;
-  /** Longest sequence. Default: the model's context. */
-  readonly contextLength?: number;
-  /** Positions of one microbatch. Default 8192. */
-  readonly microbatchTokens?: number;
-  /** Default true: sequences that share prefixes are computed once. */
-  readonly sharePrefixes?: boolean;
-}
+/** Where there is an adapter, it is what trains. */
+export type TrainingModelOptions = ScoringModelOptions;
 
 /** What a streaming loss is told of a microbatch. */
 export interface MicrobatchView {
@@ -67,9 +56,6 @@ interface Retained {
   readonly activations: readonly BodyActivations[];
 }
 
-/** Attention scores of one layer in memory at once (R·heads·T²); the backward pass has about five such tensors. */
-export const scoresInMemory = 2 ** 24;
-
 export class TrainingModel {
   readonly graphs: TrainingGraphs;
   readonly weights: FlatTensors;
@@ -79,32 +65,21 @@ export class TrainingModel {
   readonly gradients: FlatTensors;
   /** Its moments and step count are what a checkpoint needs besides `trained`. */
   readonly optimizer: AdamW;
-  readonly #pack: PackOptions;
+  readonly #scoring: ScoringModel;
   #retained: Retained | null = null;
   #accumulated = false;
   /** A pass has added some microbatches and not yet all; stays true where it failed. */
   #incomplete = false;
 
   constructor(graphs: TrainingGraphs, options: TrainingModelOptions) {
-    const { config } = graphs;
-    const { weights, adapter = null, microbatchTokens = 8192, sharePrefixes = true } = options;
+    const { weights, adapter = null } = options;
     this.graphs = graphs;
     this.weights = weights;
     this.adapter = adapter;
     this.trained = adapter ?? weights;
     this.gradients = new FlatTensors(graphs.backend, this.trained.table);
     this.optimizer = new AdamW(graphs.optimizer, this.trained, this.gradients);
-    const budget: PackBudget = {
-      tokens: microbatchTokens,
-      pairs: Math.floor(scoresInMemory / config.heads),
-    };
-    this.#pack = {
-      vocabularySize: config.vocabularySize,
-      contextLength: Math.min(options.contextLength ?? config.contextLength, config.contextLength),
-      budget,
-      costs: packCosts(config),
-      share: sharePrefixes,
-    };
+    this.#scoring = new ScoringModel(graphs, options);
   }
 
   /** Optimiser steps taken. */
@@ -113,7 +88,7 @@ export class TrainingModel {
   }
 
   get hasValueHead(): boolean {
-    return this.trained.has(valueWeightName);
+    return this.#scoring.hasValueHead;
   }
 
   /** Elements that the optimiser changes. */
@@ -123,29 +98,23 @@ export class TrainingModel {
 
   forward(batch: readonly TrainingSequence[], options: ForwardOptions = {}): ForwardResult {
     this.#release();
-    this.#checkValues(options.values);
-    const packed = packBatch(batch, this.#pack);
-    const retain = options.retain === true && packed.positions <= this.#pack.budget.tokens;
+    this.#scoring.checkValues(options.values);
+    const packed = packBatch(batch, this.#scoring.pack);
+    const retain = options.retain === true && packed.positions <= this.#scoring.pack.budget.tokens;
+    if (!retain) return this.#scoring.forwardPacked(packed, options);
     const result = emptyResult(packed.scoredCount, options);
     const kept: BodyActivations[] = [];
-    const { body } = this.graphs;
     try {
       for (const microbatch of packed.microbatches) {
-        if (retain) {
-          const activations = body.forward(this.weights, this.adapter, microbatch.packed);
-          kept.push(activations);
-          this.#runHead(microbatch, activations.hidden, options, result);
-        } else {
-          const hidden = body.hidden(this.weights, this.adapter, microbatch.packed);
-          this.#runHead(microbatch, hidden, options, result);
-          hidden.dispose();
-        }
+        const activations = this.graphs.body.forward(this.weights, this.adapter, microbatch.packed);
+        kept.push(activations);
+        this.#scoring.runHead(microbatch, activations.hidden, options, result);
       }
     } catch (error) {
       for (const activations of kept) activations.dispose();
       throw error;
     }
-    if (retain) this.#retained = { batch, packed, activations: kept };
+    this.#retained = { batch, packed, activations: kept };
     return result;
   }
 
@@ -155,10 +124,11 @@ export class TrainingModel {
     if (!retained) this.#release();
     this.#retained = null;
     try {
-      this.#checkValues(gradients.values !== undefined);
+      this.#scoring.checkValues(gradients.values !== undefined);
       // A sequence without gradient adds exactly nothing: groups whose rewards are all equal cost no backward pass.
       const packed =
-        retained?.packed ?? packBatch(batch, this.#pack, (from, to) => anyNonZero(gradients, from, to));
+        retained?.packed ??
+        packBatch(batch, this.#scoring.pack, (from, to) => anyNonZero(gradients, from, to));
       checkTokenGradients(gradients, packed.scoredCount);
       this.#accumulated ||= packed.scoredCount > 0;
       packed.microbatches.forEach((microbatch, i) => {
@@ -186,20 +156,20 @@ export class TrainingModel {
     options: Omit<ForwardOptions, "retain"> = {},
   ): ForwardResult {
     this.#release();
-    this.#checkValues(options.values);
-    const packed = packBatch(batch, this.#pack);
+    this.#scoring.checkValues(options.values);
+    const packed = packBatch(batch, this.#scoring.pack);
     const all = emptyResult(packed.scoredCount, options);
     for (const microbatch of packed.microbatches) {
       const activations = this.graphs.body.forward(this.weights, this.adapter, microbatch.packed);
       try {
-        const rows = this.#runHead(microbatch, activations.hidden, options, all);
+        const rows = this.#scoring.runHead(microbatch, activations.hidden, options, all);
         const gradients = lossGradient(microbatch, {
           logprobs: spread(microbatch, rows.logprobs),
           ...(rows.entropies && { entropies: spread(microbatch, rows.entropies) }),
           ...(rows.values && { values: spread(microbatch, rows.values) }),
         });
         checkTokenGradients(gradients, microbatch.places.length);
-        this.#checkValues(gradients.values !== undefined);
+        this.#scoring.checkValues(gradients.values !== undefined);
         this.#differentiate(microbatch, activations, {
           logprobs: collect(microbatch, gradients.logprobs),
           ...(gradients.entropies && { entropies: collect(microbatch, gradients.entropies) }),
@@ -219,7 +189,7 @@ export class TrainingModel {
    */
   trainOnTargets(batch: readonly TrainingSequence[], weights?: Float32Array): TargetsResult {
     this.#release();
-    const packed = packBatch(batch, this.#pack);
+    const packed = packBatch(batch, this.#scoring.pack);
     const { scoredCount } = packed;
     const slopes = weights?.map((w) => -w) ?? new Float32Array(scoredCount).fill(-1 / scoredCount);
     checkTokenGradients({ logprobs: slopes }, scoredCount);
@@ -230,7 +200,7 @@ export class TrainingModel {
         this.#incomplete = true;
         const hidden = this.#hiddenGradient(activations.hidden);
         const result = this.graphs.head.forwardBackward(
-          this.#rows(microbatch, activations.hidden),
+          this.#scoring.rows(microbatch, activations.hidden),
           { logprobs: gatherFromBatch(microbatch, slopes) },
           { hidden, weight: this.#headGradient() },
         );
@@ -286,37 +256,13 @@ export class TrainingModel {
     this.gradients.dispose();
   }
 
-  #rows({ packed }: Microbatch, hidden: OrtTensor): HeadRows {
-    return {
-      hidden,
-      weight: this.weights.tensor(headName(this.graphs.config)),
-      targets: packed.targets,
-      inverseTemperatures: packed.inverseTemperatures,
-    };
-  }
-
-  /** Log-probs and what else is asked for, [N] each; also written to their places of `result`. */
-  #runHead(
-    microbatch: Microbatch,
-    hidden: OrtTensor,
-    { entropy = false, values: wantValues = false }: ForwardOptions,
-    result: ForwardResult,
-  ): ForwardResult {
-    const { logprobs, entropies } = this.graphs.head.forward(this.#rows(microbatch, hidden), { entropy });
-    scatterToBatch(microbatch, logprobs, result.logprobs);
-    if (entropies) scatterToBatch(microbatch, entropies, result.entropies!);
-    const values = wantValues ? valueForward(this.trained, hidden) : null;
-    if (values) scatterToBatch(microbatch, values, result.values!);
-    return { logprobs, ...(entropies && { entropies }), ...(values && { values }) };
-  }
-
   /** `gradients` per target, [N]. */
   #differentiate(microbatch: Microbatch, activations: BodyActivations, gradients: TokenGradients): void {
     this.#incomplete = true;
     const hidden = this.#hiddenGradient(activations.hidden);
     const { logprobs, entropies, values } = gradients;
     this.graphs.head.backward(
-      this.#rows(microbatch, activations.hidden),
+      this.#scoring.rows(microbatch, activations.hidden),
       { logprobs, ...(entropies && { entropies }) },
       { hidden, weight: this.#headGradient() },
     );
@@ -338,26 +284,9 @@ export class TrainingModel {
     return this.adapter ? null : this.gradients.tensor(headName(this.graphs.config));
   }
 
-  #checkValues(wanted: boolean | undefined): void {
-    if (!wanted || this.hasValueHead) return;
-    throw new TrainingError({
-      code: "E_NO_VALUE_HEAD",
-      message: "Values were asked for, but this policy has no value head.",
-      hint: "open the policy with valueHead: true",
-    });
-  }
-
   #release(): void {
     for (const activations of this.#retained?.activations ?? []) activations.dispose();
     this.#retained = null;
     this.graphs.head.release();
   }
-}
-
-function emptyResult(count: number, { entropy, values }: ForwardOptions): ForwardResult {
-  return {
-    logprobs: new Float32Array(count),
-    ...(entropy && { entropies: new Float32Array(count) }),
-    ...(values && { values: new Float32Array(count) }),
-  };
 }

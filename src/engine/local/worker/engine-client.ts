@@ -1,6 +1,6 @@
 /**
- * @file The main thread's end of the engine: one worker thread a process, calls as messages. The event loop never
- * computes; an idle engine does not keep the process alive.
+ * @file The main thread's end of one worker group: calls as messages to its thread. The event loop never computes; an
+ * idle engine does not keep the process alive.
  */
 
 import { Worker } from "node:worker_threads";
@@ -23,12 +23,14 @@ function workerUrl(): URL {
 }
 
 export class EngineClient {
+  readonly #name: string;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #failure: EngineError | undefined;
 
-  constructor(settings: EngineSettings = {}) {
+  constructor(name: string, settings: EngineSettings = {}) {
+    this.#name = name;
     this.#worker = new Worker(workerUrl(), { workerData: settings, name: "troupe-engine" });
     this.#worker.on("message", (message: FromEngine) => this.#receive(message));
     this.#worker.on("error", (error) => this.#fail(`threw: ${error.message}`, error));
@@ -61,8 +63,13 @@ export class EngineClient {
     return this.#start("sample", parameters, signal, onTokens);
   }
 
-  async terminate(): Promise<void> {
-    await this.#worker.terminate();
+  /** Ends the thread once it has done what was asked before, and frees what it holds. */
+  async shutDown(): Promise<void> {
+    if (this.#failure) return;
+    const ended = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
+    this.#worker.ref();
+    this.#post({ kind: "shut down" });
+    await ended;
   }
 
   #start<M extends EngineMethod>(
@@ -136,27 +143,11 @@ export class EngineClient {
     if (this.#failure) return;
     this.#failure = new EngineError({
       code: "E_ENGINE_STOPPED",
-      message: `The engine's thread ${what} while ${this.inFlight.join(", ") || "nothing"} was in flight.`,
+      message: `The engine's thread "${this.#name}" ${what} while ${this.inFlight.join(", ") || "nothing"} was in flight.`,
       hint: "start again from the last checkpoint; if it repeats, run `troupe doctor <model>`.",
+      facts: { worker: this.#name },
       cause,
     });
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(this.#failure);
   }
-}
-
-let shared: { client: EngineClient; settings: string } | undefined;
-
-/** The process's engine. It starts with the first policy; later callers may not ask for other settings. */
-export function engineClient(settings: EngineSettings = {}): EngineClient {
-  const wanted = JSON.stringify(settings);
-  if (shared?.client.failed) shared = undefined;
-  if (!shared) shared = { client: new EngineClient(settings), settings: wanted };
-  else if (shared.settings !== wanted && wanted !== "{}") {
-    throw new EngineError({
-      code: "E_ENGINE_SETTINGS",
-      message: `The engine runs with ${shared.settings}; a second policy asked for ${wanted}.`,
-      hint: "give all local policies the same engine settings, or none.",
-    });
-  }
-  return shared.client;
 }

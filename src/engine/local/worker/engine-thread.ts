@@ -1,5 +1,5 @@
 /**
- * @file The engine's thread: receives calls, runs them in order of arrival, and gives every idle moment to
+ * @file The thread of a worker group: receives calls, runs them in order of arrival, and gives every idle moment to
  * sampling. Between two sampling rounds it returns to its event loop, so that new requests join the batch and
  * cancellations take effect.
  */
@@ -18,7 +18,12 @@ const post = (message: FromEngine, transfer: readonly ArrayBuffer[] = []) =>
 
 async function start(settings: EngineSettings): Promise<ModelHost> {
   const backend = await openBackend(settings);
-  await runSelfTests(backend);
+  try {
+    await runSelfTests(backend);
+  } catch (error) {
+    backend.dispose();
+    throw error;
+  }
   return new ModelHost(backend, settings.threads ?? availableParallelism(), post);
 }
 
@@ -41,6 +46,7 @@ async function sampleWhileThereIsWork(models: ModelHost): Promise<void> {
 }
 
 async function handle(message: ToEngine): Promise<void> {
+  if (message.kind === "shut down") return shutDown();
   try {
     const models = await host;
     if (message.kind === "cancel") return models.cancel(message.id);
@@ -54,6 +60,13 @@ async function handle(message: ToEngine): Promise<void> {
   } catch (error) {
     post({ kind: "error", id: message.id, error: toTransferable(error) });
   }
+}
+
+/** Frees sessions, tensors and this thread's share of the runtime; without listeners the thread ends by itself. */
+async function shutDown(): Promise<void> {
+  port.close();
+  const models = await host.catch(() => undefined);
+  models?.dispose();
 }
 
 port.on("message", (message: ToEngine) => {

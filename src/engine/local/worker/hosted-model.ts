@@ -1,7 +1,13 @@
 /** @file One model on the engine's thread: its weights, and the sampler and the training model over them. */
 
-import { join, resolve } from "node:path";
-import type { StepOptions, StepResult } from "../../policy.ts";
+import { join } from "node:path";
+import type {
+  ForwardOptions,
+  ForwardResult,
+  StepOptions,
+  StepResult,
+  TrainingSequence,
+} from "../../policy.ts";
 import { AdapterFolder, saveAdapterFolder } from "../checkpoint/adapter-folder.ts";
 import { type ExtraFile, ModelFolder, namedTensors, saveModelFolder } from "../checkpoint/model-folder.ts";
 import { TensorSet } from "../checkpoint/tensor-set.ts";
@@ -21,20 +27,14 @@ import type { OrtBackend } from "../ort/backend.ts";
 import { DecodeSessions } from "../sampling/decoder.ts";
 import { Sampler } from "../sampling/sampler.ts";
 import { ModelTokenizer } from "../tokenizer/tokenizer.ts";
-import { TrainingGraphs } from "../training/training-graphs.ts";
+import { ScoringModel, type ScoringModelOptions } from "../training/scoring-model.ts";
+import { createScoringGraphs, type ScoringGraphs, TrainingGraphs } from "../training/training-graphs.ts";
 import { TrainingModel } from "../training/training-model.ts";
 import { EngineError } from "./errors.ts";
 import type { LocalModelOptions } from "./protocol.ts";
+import { hasSharedBase, releaseWeights, shareBase } from "./shared-bases.ts";
 
 const valueHeadFile = "value_head.safetensors";
-
-/** Weights that nobody changes, shared by every adapter and frozen policy over one folder. */
-interface SharedBase {
-  readonly weights: FlatTensors;
-  users: number;
-}
-
-const sharedBases = new Map<string, SharedBase>();
 
 interface Parts {
   readonly backend: OrtBackend;
@@ -47,12 +47,15 @@ interface Parts {
   readonly adapter: FlatTensors | null;
   readonly lora: LoraSettings | null;
   readonly sampler: Sampler;
-  readonly decodeSessions: DecodeSessions;
-  readonly training: { readonly graphs: TrainingGraphs; readonly model: TrainingModel } | null;
+  readonly training: TrainingModel | null;
+  readonly computing: ScoringModelOptions;
+  /** What is disposed with the model, the newest first. */
+  readonly made: { dispose(): void }[];
 }
 
 export class HostedModel {
   readonly #parts: Parts;
+  #scoring: ScoringModel | null = null;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -78,55 +81,60 @@ export class HostedModel {
       const { settings } = fitMemory(config, {
         ...options,
         ...(lora ? { lora } : {}),
-        baseInMemory: !ownsWeights && sharedBases.has(source.folder),
+        baseInMemory: !ownsWeights && hasSharedBase(folder),
       });
       const weights = ownsWeights
         ? await readWeights(backend, source, valueShapes)
-        : await sharedWeights(backend, source);
-      const adapter =
-        lora && new FlatTensors(backend, parameterTable([...adapterShapes(config, lora), ...valueShapes]));
-      if (adapter) {
-        initialiseAdapter(adapter, options.seed ?? 0);
-        await adapterFolder?.readWeights(adapter.table, adapter.flat);
-        await adapterFolder?.close();
-      }
-      const decodeSessions = await DecodeSessions.create(backend, {
-        config,
-        threads,
-        ...(lora ? { lora } : {}),
-      });
-      const sampler = new Sampler({
-        sessions: decodeSessions,
-        weights,
-        ...(adapter ? { adapter } : {}),
-        tokenBytes: tokenizer.tokenBytes({ size: config.vocabularySize }),
-        endTokens: tokenizer.endTokens,
-        ...(options.slots === undefined ? {} : { slots: options.slots }),
-        ...(contextLength === undefined ? {} : { contextLength }),
-      });
-      const graphs = trainable ? await TrainingGraphs.create(backend, config, lora ? { lora } : {}) : null;
-      const training = graphs && {
-        graphs,
-        model: new TrainingModel(graphs, {
+        : await shareBase(folder, () => readWeights(backend, source, []));
+      const made: { dispose(): void }[] = [{ dispose: () => releaseWeights(weights) }];
+      try {
+        const adapter =
+          lora && new FlatTensors(backend, parameterTable([...adapterShapes(config, lora), ...valueShapes]));
+        if (adapter) {
+          made.push(adapter);
+          initialiseAdapter(adapter, options.seed ?? 0);
+          await adapterFolder?.readWeights(adapter.table, adapter.flat);
+        }
+        const decodeSessions = await DecodeSessions.create(backend, {
+          config,
+          threads,
+          ...(lora ? { lora } : {}),
+        });
+        made.push(decodeSessions);
+        const sampler = new Sampler({
+          sessions: decodeSessions,
+          weights,
+          ...(adapter ? { adapter } : {}),
+          tokenBytes: tokenizer.tokenBytes({ size: config.vocabularySize }),
+          endTokens: tokenizer.endTokens,
+          ...(options.slots === undefined ? {} : { slots: options.slots }),
+          ...(contextLength === undefined ? {} : { contextLength }),
+        });
+        made.push(sampler);
+        const computing = {
           weights,
           ...(adapter ? { adapter } : {}),
           ...(contextLength === undefined ? {} : { contextLength }),
           microbatchTokens: settings.microbatchTokens,
-        }),
-      };
-      return new HostedModel({
-        backend,
-        folder,
-        options,
-        config,
-        sourceConfig,
-        weights,
-        adapter,
-        lora,
-        sampler,
-        decodeSessions,
-        training,
-      });
+        };
+        let training: Parts["training"] = null;
+        if (trainable) {
+          const graphs = await TrainingGraphs.create(backend, config, lora ? { lora } : {});
+          made.push(graphs);
+          const model = new TrainingModel(graphs, computing);
+          made.push(model);
+          training = model;
+        }
+        return new HostedModel({
+          ...{ backend, folder, options, config, sourceConfig, weights, adapter, lora, sampler, training },
+          ...{ computing, made },
+        });
+      } catch (error) {
+        disposeAll(made);
+        throw error;
+      } finally {
+        await adapterFolder?.close();
+      }
     } finally {
       await source.close();
     }
@@ -149,21 +157,33 @@ export class HostedModel {
 
   /** What trains, or for a frozen policy what answers. */
   get parameterCount(): number {
-    return this.#parts.training?.model.parameterCount ?? this.#parts.weights.table.count;
+    return this.#parts.training?.parameterCount ?? this.#parts.weights.table.count;
   }
 
   get version(): number {
-    return this.#parts.training?.model.version ?? 0;
+    return this.#parts.training?.version ?? 0;
   }
 
   get training(): TrainingModel {
     const { training, folder } = this.#parts;
-    if (training) return training.model;
+    if (training) return training;
     throw new EngineError({
       code: "E_POLICY_FROZEN",
-      message: `The policy over ${folder} was opened with trainable: false; it cannot be trained or saved.`,
+      message: `The policy over ${folder} was opened with trainable: false; it can sample and score, but not be trained or saved.`,
       hint: "open it without that option, or assign the agents that train to another policy.",
     });
+  }
+
+  /** A frozen policy gets its forward pass when it is first asked to score: most only sample. */
+  async forward(batch: readonly TrainingSequence[], options: ForwardOptions): Promise<ForwardResult> {
+    const { training, backend, config, lora, computing, made } = this.#parts;
+    if (training) return training.forward(batch, options);
+    if (!this.#scoring) {
+      const graphs: ScoringGraphs = await createScoringGraphs(backend, config, lora ? { lora } : {});
+      made.push(graphs);
+      this.#scoring = new ScoringModel(graphs, computing);
+    }
+    return this.#scoring.forward(batch, options);
   }
 
   step(options: StepOptions): StepResult {
@@ -245,19 +265,12 @@ export class HostedModel {
   }
 
   dispose(): void {
-    const { training, sampler, decodeSessions, adapter, weights, folder } = this.#parts;
-    training?.model.dispose();
-    training?.graphs.dispose();
-    sampler.dispose();
-    decodeSessions.dispose();
-    adapter?.dispose();
-    const base = sharedBases.get(resolve(folder));
-    if (base?.weights !== weights) weights.dispose();
-    else if (--base.users === 0) {
-      sharedBases.delete(resolve(folder));
-      weights.dispose();
-    }
+    disposeAll(this.#parts.made);
   }
+}
+
+function disposeAll(made: { dispose(): void }[]): void {
+  for (const part of made.splice(0).toReversed()) part.dispose();
 }
 
 /** A model may have more rows than its tokenizer has ids (padding), never fewer: a gather beyond the end is silent. */
@@ -279,14 +292,4 @@ async function readWeights(
   const weights = new FlatTensors(backend, parameterTable([...decoderShapes(source.config), ...more]));
   await source.readWeights(weights.table, weights.flat);
   return weights;
-}
-
-async function sharedWeights(backend: OrtBackend, source: ModelFolder): Promise<FlatTensors> {
-  let base = sharedBases.get(resolve(source.folder));
-  if (!base) {
-    base = { weights: await readWeights(backend, source, []), users: 0 };
-    sharedBases.set(resolve(source.folder), base);
-  }
-  base.users += 1;
-  return base.weights;
 }

@@ -1,6 +1,6 @@
 /** @file The models of the engine's thread, by handle: opens, samples, trains and saves them. */
 
-import type { ForwardResult, SampledToken } from "../../policy.ts";
+import type { SampledToken } from "../../policy.ts";
 import type { OrtBackend } from "../ort/backend.ts";
 import { EngineError, toTransferable } from "./errors.ts";
 import { HostedModel } from "./hosted-model.ts";
@@ -40,7 +40,7 @@ export class ModelHost {
   readonly #answers: Answers = {
     open: (folder, options) => this.#open(folder, options),
     close: (handle) => this.#close(handle),
-    forward: (handle, batch, options): ForwardResult => this.#model(handle).training.forward(batch, options),
+    forward: (handle, batch, options) => this.#model(handle).forward(batch, options),
     backward: (handle, batch, gradients) => this.#model(handle).training.backward(batch, gradients),
     step: (handle, options) => this.#model(handle).step(options),
     clearGradients: (handle) => this.#model(handle).training.clearGradients(),
@@ -82,6 +82,11 @@ export class ModelHost {
     for (const model of new Set(this.#requests.values())) more = model.sampler.step() || more;
     for (const id of this.#streamed.keys()) this.#flush(id);
     return more;
+  }
+
+  dispose(): void {
+    for (const handle of [...this.#models.keys()]) this.#close(handle);
+    this.#backend.dispose();
   }
 
   async #open(folder: string, options: LocalModelOptions): Promise<OpenedModel> {

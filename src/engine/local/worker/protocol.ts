@@ -13,22 +13,37 @@ import type {
 } from "../../policy.ts";
 import type { LoraSettings } from "../model/parameters.ts";
 
-/** Settings of the one engine thread of a process; the first policy that is opened fixes them. */
+/** Settings of a worker group: one thread and the policies on it. The first policy of a group fixes them. */
 export interface EngineSettings {
-  /** Kernel threads. Default: the number of processors that this process may use. */
+  /**
+   * Kernel threads. Default: the number of processors that this process may use. ONNX Runtime has one pool for a
+   * process, so all groups of a process have the same number.
+   */
   readonly threads?: number;
   /** Which binding: "ffi" (default, falls back to "stock" with a warning) or one of them, without fallback. */
   readonly backend?: "ffi" | "stock";
   /**
    * Whether idle kernel threads wait in a loop: a few percent faster on a machine that does nothing else, many times
-   * slower where other work wants the processors. Default false.
+   * slower where other work wants the processors. Default false. One choice for a process, like `threads`.
    */
   readonly spinning?: boolean;
 }
 
+/** What `local(…)` and `openLocalPolicy` take besides the model's options. */
+export interface WorkerSettings extends EngineSettings {
+  /**
+   * Name of the worker group: policies of one group take turns on one thread and share the weights of a base that
+   * none of them trains. Default: the folder, so that adapters over one base, and its frozen users, are together.
+   */
+  readonly worker?: string;
+}
+
 /** How a model folder becomes a policy. */
 export interface LocalModelOptions {
-  /** Default true. A frozen policy allocates neither gradients nor moments, and shares its weights with adapters. */
+  /**
+   * Default true. A frozen policy samples and scores; it allocates neither gradients nor moments, and shares its weights
+   * with adapters of its worker group.
+   */
   readonly trainable?: boolean;
   /** Train a low-rank adapter over the folder's weights, which stay frozen and are shared by all adapters over them. */
   readonly lora?: LoraSettings;
@@ -81,7 +96,8 @@ export type ToEngine =
       readonly method: EngineMethod;
       readonly parameters: readonly unknown[];
     }
-  | { readonly kind: "cancel"; readonly id: number };
+  | { readonly kind: "cancel"; readonly id: number }
+  | { readonly kind: "shut down" };
 
 export type FromEngine =
   | { readonly kind: "result"; readonly id: number; readonly value: unknown }

@@ -193,14 +193,12 @@ describe("what the local engine refuses", () => {
     await policy.clearGradients();
   });
 
-  it("training a frozen policy", async () => {
-    const frozen = await openLocalPolicy("frozen", folder, { trainable: false });
-    const { batch } = await sampled(frozen, 1);
-    await expect(frozen.forward(batch)).rejects.toMatchObject({ code: "E_POLICY_FROZEN" });
-    await frozen.close();
-    await expect(frozen.sample({ prompt, maxTokens: 1, key: key(0) })).rejects.toMatchObject({
-      code: "E_POLICY_CLOSED",
-    });
+  it("any call after close, and a second close, with the policy's name", async () => {
+    const closed = await openLocalPolicy("gone", folder, { trainable: false });
+    await closed.close();
+    const refusal = { code: "E_POLICY_CLOSED", message: expect.stringContaining('"gone"') };
+    await expect(closed.sample({ prompt, maxTokens: 1, key: key(0) })).rejects.toMatchObject(refusal);
+    await expect(closed.close()).rejects.toMatchObject(refusal);
   });
 
   it("a prompt longer than the context, and an empty one, with the numbers", async () => {

@@ -60,11 +60,13 @@ test("a checkpoint of another model", async () => {
 
 test("while a sample is in flight", async () => {
   await policy.save(join(scratch, "whole"), { optimizer: true });
-  const sampling = policy.sample({ prompt: Int32Array.of(5, 17), maxTokens: 200, key: key("restore", 0) });
+  // Many long ones: some are in flight whenever the two messages arrive.
+  const sampling = Array.from({ length: 64 }, (_, i) =>
+    policy.sample({ prompt: Int32Array.of(5, 17), maxTokens: 240, key: key("restore", i) }),
+  );
   await expect(policy.restore(join(scratch, "whole"))).rejects.toMatchObject({
     code: "E_STEP_WHILE_SAMPLING",
   });
-  const { version } = await sampling;
-  expect(version).toBe(1);
+  for (const { version } of await Promise.all(sampling)) expect(version).toBe(1);
   await policy.restore(join(scratch, "whole"));
 });
