@@ -1,7 +1,7 @@
 /** @file Opens the policies of a run, checks what could not be known before, and closes them again. */
 
-import type { AnyPolicy, TrainablePolicy } from "../engine/policy.ts";
-import { isTrainable } from "../engine/policy-spec.ts";
+import type { AnyPolicy, ScoringPolicy, TrainablePolicy } from "../engine/policy.ts";
+import { canScore, isTrainable } from "../engine/policy-spec.ts";
 import { agentsOf } from "../workflow/workflow.ts";
 import type { TrainSettings } from "./config.ts";
 import { TrainConfigError } from "./errors.ts";
@@ -10,8 +10,8 @@ export interface OpenPolicies {
   readonly all: ReadonlyMap<string, AnyPolicy>;
   /** Those that agents use and that can be trained, by name. */
   readonly trainable: ReadonlyMap<string, TrainablePolicy>;
-  /** Copies as they were at the start, where the method compares with them. */
-  readonly references: ReadonlyMap<string, TrainablePolicy>;
+  /** Frozen, as they were at the start, where the method compares with them. One for each of `trainable`. */
+  readonly references: ReadonlyMap<string, ScoringPolicy>;
   close(): Promise<void>;
 }
 
@@ -20,24 +20,26 @@ export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise
   const close = async () => {
     await Promise.all(opened.map((policy) => policy.close()));
   };
-  const open = async (name: string, as: string) => {
-    const policy = await settings.policies[name]!.open({ name: as, seed: settings.seed });
-    opened.push(policy);
+  const opening = async <P extends AnyPolicy>(policy: Promise<P>): Promise<P> => {
+    opened.push(await policy);
     return policy;
   };
   try {
     const all = new Map<string, AnyPolicy>();
     const trainable = new Map<string, TrainablePolicy>();
-    const references = new Map<string, TrainablePolicy>();
+    const references = new Map<string, ScoringPolicy>();
     const used = new Set(settings.assignment.values());
     for (const name of Object.keys(settings.policies)) {
-      const policy = await open(name, name);
+      const spec = settings.policies[name]!;
+      const policy = await opening(spec.open({ name, seed: settings.seed }));
       all.set(name, policy);
       if (!used.has(name) || !isTrainable(policy)) continue;
       trainable.set(name, policy);
       if (!settings.method.needs.reference) continue;
-      const reference = await open(name, `${name} (reference)`);
-      if (isTrainable(reference)) references.set(name, reference);
+      const context = { name: `${name} (reference)`, seed: settings.seed };
+      const reference = await opening<AnyPolicy>(spec.openReference?.(context) ?? spec.open(context));
+      if (!canScore(reference)) throw cannotScore(name, spec.kind);
+      references.set(name, reference);
     }
     checkTraining(settings, trainable);
     return { all, trainable, references, close };
@@ -66,4 +68,13 @@ function checkTraining<Task>(
       hint: `use sampling: { train: { temperature: 1 } } or leave it out.`,
     });
   }
+}
+
+function cannotScore(name: string, kind: string): TrainConfigError {
+  return new TrainConfigError({
+    code: "E_CONFIG",
+    message: `The method compares policy "${name}" with a reference, but what engine "${kind}" opens as its reference cannot score tokens.`,
+    hint: "leave the KL term out, or use an engine whose policies have `forward`, such as local(…).",
+    facts: { policy: name, kind },
+  });
 }

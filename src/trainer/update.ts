@@ -1,6 +1,6 @@
 /** @file One update of one policy: microbatched forward → loss → backward, then the optimiser's step. */
 
-import type { ForwardResult, TrainablePolicy, TrainingSequence } from "../engine/policy.ts";
+import type { ForwardResult, ScoringPolicy, TrainablePolicy, TrainingSequence } from "../engine/policy.ts";
 import { addStatistics, noStatistics } from "../methods/method.ts";
 import { isFiltered, trainingSequence } from "../workflow/trajectory.ts";
 import type { TrainSettings } from "./config.ts";
@@ -37,7 +37,7 @@ interface Row {
 
 export interface UpdateOptions {
   readonly policy: TrainablePolicy;
-  readonly reference: TrainablePolicy | undefined;
+  readonly reference: ScoringPolicy | undefined;
   readonly calls: readonly CreditedCall[];
   readonly step: number;
   readonly settings: Pick<

@@ -72,6 +72,11 @@ export class EngineClient {
     await ended;
   }
 
+  /** Ends the thread at once, whatever it does: for a run that is given up. */
+  async terminate(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
   #start<M extends EngineMethod>(
     method: M,
     parameters: readonly unknown[],
