@@ -112,6 +112,16 @@ export class ChatTemplate {
       });
     }
   }
+
+  /** @throws ChatTemplateError when the template does not read `tools`: a model would never hear of them. */
+  requireTools(): void {
+    if (/\btools\b/.test(this.source)) return;
+    throw new ChatTemplateError({
+      code: "E_CHAT_TEMPLATE_TOOLS",
+      message: `The chat template of ${this.#origin} does not read "tools", so the model would not hear of those given.`,
+      hint: "describe the tools in a message, or use a model whose template has tools.",
+    });
+  }
 }
 
 /** A template prints nothing for what is missing, so that a prompt would silently lack it. */

@@ -4,16 +4,19 @@
  */
 
 import { Tokenizer } from "@huggingface/tokenizers";
-import type { ChatMessage, PolicyTokenizer } from "../../policy.ts";
+import type { ChatMessage, ChatTool, ParsedToolCalls, PolicyTokenizer } from "../../policy.ts";
 import { type AddedToken, AddedTokenMatcher } from "./added-tokens.ts";
 import { type ChatTemplateInput, ChatTemplates, type TemplateMessage } from "./chat-template.ts";
+import { textAfterOutput } from "./continue-chat.ts";
 import { TokenizerError } from "./errors.ts";
 import { speedUpSplits } from "./fast-split.ts";
-import { breakTokens } from "./guarded-content.ts";
+import { type BrokenTokens, breakTokens } from "./guarded-content.ts";
 import { addedTokensOf, endTokensOf, namedTokens } from "./special-tokens.ts";
+import { templateMessages, templateTools } from "./template-messages.ts";
 import { type TokenBytes, TokenDecoder } from "./token-decoder.ts";
 import { badFormat, readTokenizerFiles, type TokenizerFiles } from "./tokenizer-files.ts";
 import { portableTokenizerJson } from "./tokenizer-json.ts";
+import { parseToolCalls, toolCallFormat } from "./tool-calls.ts";
 
 /**
  * What text such as "<|im_end|>" inside a prompt becomes.
@@ -133,14 +136,50 @@ export class ModelTokenizer implements PolicyTokenizer {
     messages: readonly (ChatMessage | TemplateMessage)[],
     { specialTokenText = this.#options.specialTokenText ?? "recognise", ...options }: EncodeChatOptions = {},
   ): Int32Array {
-    if (specialTokenText === "recognise") {
-      return this.encode(this.renderChat(messages, options), { addSpecial: false, specialTokenText });
-    }
     // The template's own special tokens are found; those of the messages are broken until they no longer can be.
-    const { value, restore } = breakTokens(messages, this.#special);
+    const { value, restore } = this.#guard(messages, specialTokenText);
     const text = this.renderChat(value, options);
     checkText(text);
     return Int32Array.from(this.#encodeText(text, "recognise", restore));
+  }
+
+  /** Undefined also where an output ended with another end token than the template writes. */
+  continueChat(
+    {
+      messages: earlier,
+      output,
+      tools,
+    }: {
+      readonly messages: readonly ChatMessage[];
+      readonly output: Int32Array;
+      readonly tools?: readonly ChatTool[];
+    },
+    messages: readonly ChatMessage[],
+    {
+      specialTokenText = this.#options.specialTokenText ?? "recognise",
+    }: Pick<EncodeChatOptions, "specialTokenText"> = {},
+  ): Int32Array | undefined {
+    const last = output.at(-1);
+    const ended = last !== undefined && this.endTokens.includes(last);
+    const end = ended ? this.#decodeLater([last]) : undefined;
+    const answer = this.#decodeLater(ended ? output.subarray(0, -1) : output);
+    const { value, restore } = this.#guard({ earlier, answer, messages }, specialTokenText);
+    const text = textAfterOutput(value.earlier, { text: value.answer, end }, value.messages, (all) =>
+      this.renderChat(all, { addGenerationPrompt: true, ...(tools === undefined ? {} : { tools }) }),
+    );
+    if (text === undefined) return undefined;
+    checkText(text);
+    const ids = this.#encodeText(text, "recognise", restore, { continues: true });
+    if (ended) return ids[0] === last ? Int32Array.from(ids.slice(1)) : undefined;
+    // Text that no special token begins may be encoded otherwise than in one piece with what comes before it.
+    const exact = this.#decodeLater([...output, ...ids]) === answer + restore(text);
+    return exact ? Int32Array.from(ids) : undefined;
+  }
+
+  parseToolCalls(text: string): ParsedToolCalls | undefined {
+    if (this.#templates.names.length === 0) return undefined;
+    const format = toolCallFormat(this.#templates.select(undefined, true).source);
+    return format && parseToolCalls(text, format);
   }
 
   /** The chat prompt as text, before it is encoded. */
@@ -148,7 +187,14 @@ export class ModelTokenizer implements PolicyTokenizer {
     messages: readonly (ChatMessage | TemplateMessage)[],
     { template, ...input }: Omit<EncodeChatOptions, "specialTokenText"> = {},
   ): string {
-    return this.#templates.select(template, (input.tools?.length ?? 0) > 0).render({ messages, ...input });
+    const tools = templateTools(input.tools ?? []);
+    const chosen = this.#templates.select(template, tools.length > 0);
+    if (tools.length > 0) chosen.requireTools();
+    return chosen.render({
+      ...input,
+      messages: templateMessages(messages),
+      ...(input.tools === undefined ? {} : { tools }),
+    });
   }
 
   /**
@@ -175,8 +221,27 @@ export class ModelTokenizer implements PolicyTokenizer {
     return this.#library.normalizer ? this.#library.normalizer.normalize(text) : text;
   }
 
-  /** `restore` undoes what was done to the text so that its special tokens are not found. */
-  #encodeText(text: string, special: SpecialTokenText, restore: (section: string) => string): number[] {
+  /** As `decode` where other tokens come before: SentencePiece-like decoders strip the first space of a whole text. */
+  #decodeLater(tokens: Int32Array | readonly number[]): string {
+    const before = this.endTokens[0] ?? 0;
+    return this.decode([before, ...tokens]).slice(this.decode([before]).length);
+  }
+
+  /** A copy whose strings have no special tokens that could be found, where such text is to be spelled. */
+  #guard<T>(value: T, special: SpecialTokenText): BrokenTokens<T> {
+    return special === "recognise" ? { value, restore: (text) => text } : breakTokens(value, this.#special);
+  }
+
+  /**
+   * `restore` undoes what was done to the text so that its special tokens are not found. `continues`: other text comes
+   * before this one, so that no decoder's leading space belongs to it.
+   */
+  #encodeText(
+    text: string,
+    special: SpecialTokenText,
+    restore: (section: string) => string,
+    { continues = false }: { readonly continues?: boolean } = {},
+  ): number[] {
     const ids: number[] = [];
     const [plain, normalized] = this.#matchers[special];
     plain.split(text).forEach((section, index) => {
@@ -185,7 +250,7 @@ export class ModelTokenizer implements PolicyTokenizer {
         return;
       }
       for (const part of normalized.split(this.#normalize(restore(section)))) {
-        if (typeof part === "string") this.#encodePart(part, index, ids);
+        if (typeof part === "string") this.#encodePart(part, continues ? index + 1 : index, ids);
         else ids.push(part.id);
       }
     });
