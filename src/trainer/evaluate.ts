@@ -1,20 +1,32 @@
-/** @file Evaluation: one greedy episode per held-out task, named metrics, and bootstrap intervals of their means. */
+/**
+ * @file Evaluation: one or more episodes per held-out task, named metrics, pass@k, and bootstrap intervals over tasks.
+ * The unit is the task: episodes of one task are averaged first, since they are not independent of each other.
+ */
 
 import { key, stream } from "../random/stream.ts";
 import { runEpisode } from "../workflow/episode.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
 import { type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
 import { bootstrapIntervals, type Interval } from "./bootstrap.ts";
+import type { EvaluatedEpisode } from "./config.ts";
+import { samplingOf } from "./evaluation-options.ts";
+import { refuseGradingLeaks } from "./grading-leak.ts";
 import type { EpisodeRunner } from "./groups.ts";
+import { passAt } from "./pass-at.ts";
 
 export interface Evaluation {
   readonly step: number;
+  /** Episodes of one task side by side. */
   readonly trajectories: readonly Trajectory[];
-  /** [tasks] values by metric; undefined where the episode failed. */
+  /** [tasks] means over the task's complete episodes by metric, and "pass@k"; undefined where none was complete. */
   readonly values: readonly (Readonly<Record<string, number>> | undefined)[];
-  /** Episodes with values. */
+  /** Tasks with values. */
   readonly n: number;
+  /** Episodes a task. */
+  readonly samples: number;
+  /** Failed episodes. */
   readonly failed: number;
+  /** Means over tasks. A task with fewer than k complete episodes is not in the mean of pass@k. */
   readonly means: Readonly<Record<string, number>>;
   readonly intervals: Readonly<Record<string, Interval>>;
 }
@@ -23,106 +35,183 @@ export interface EvaluateOptions {
   readonly step: number;
   /** Part of the random keys, which matter where agents sample in evaluation. */
   readonly purpose: string;
-  /** Bootstrap intervals cost a quarter of a second; small evaluations do without. */
+  /** False for small evaluations: one episode a task, no pass@k and no intervals, which cost a quarter of a second. */
   readonly intervals: boolean;
 }
 
-/** Runs the workflow once on each task. */
+/**
+ * Runs the workflow on each task.
+ *
+ * @throws RunStoppedError E_GRADING_LEAK if a prompt contained what the task is graded with.
+ */
 export async function evaluate<Task>(
   { settings, policies, shared, signal, onEpisode }: EpisodeRunner<Task>,
   tasks: readonly Task[],
   { step, purpose, intervals }: EvaluateOptions,
 ): Promise<Evaluation> {
-  const names = Object.keys(settings.metrics);
-  const episodes = await mapConcurrently(
-    tasks,
+  const { decoding, passAt: ks } = settings.evaluation;
+  const samples = intervals ? settings.evaluation.samples : 1;
+  const places = tasks.flatMap((task, index) =>
+    Array.from({ length: samples }, (_, sample) => ({ task, index, sample })),
+  );
+  const sampling = samplingOf(decoding);
+  const measured = await mapConcurrently(
+    places,
     settings.concurrency.episodes,
-    async (task, index) => {
+    async ({ task, index, sample }) => {
       const trajectory = await runEpisode({
         ...shared,
+        ...(sampling === undefined ? {} : { sampling }),
         workflow: settings.workflow,
         task,
         policies,
         assignment: settings.assignment,
         stage: "evaluate",
-        identity: { purpose, step, group: index, task: index, sample: 0 },
+        identity: { purpose, step, group: index, task: index, sample },
         seed: settings.seed,
         signal,
       });
       return trajectory.status === "complete"
-        ? measure(settings.metrics, task, trajectory)
-        : { trajectory, values: undefined };
+        ? measure(settings, task, trajectory)
+        : { trajectory, values: undefined, success: undefined };
     },
     onEpisode,
   );
-  const values = episodes.map((episode) => episode.values);
-  const scored = values.filter((value) => value !== undefined);
-  const columns = names.map((name) => scored.map((value) => value[name]!));
-  const means = columns.map((column) => column.reduce((sum, value) => sum + value, 0) / column.length);
-  const bounds =
-    intervals && scored.length > 0
-      ? bootstrapIntervals(columns, key(settings.seed, "bootstrap", purpose))
-      : [];
+  const trajectories = measured.map(({ trajectory }) => trajectory);
+  if (!signal.aborted) refuseGradingLeaks(trajectories, settings.gradingFields);
+  const values = tasks.map((_, i) =>
+    ofTask(measured.slice(i * samples, (i + 1) * samples), intervals ? ks : []),
+  );
+  const names = [...Object.keys(settings.metrics), ...(intervals ? ks : []).map((k) => `pass@${k}`)];
   return {
     step,
-    trajectories: episodes.map(({ trajectory }) => trajectory),
+    trajectories,
     values,
-    n: scored.length,
-    failed: episodes.filter(({ trajectory }) => trajectory.status === "failed").length,
-    means: Object.fromEntries(names.map((name, i) => [name, means[i]!])),
-    intervals: Object.fromEntries(bounds.map((interval, i) => [names[i]!, interval])),
+    n: values.filter((value) => value !== undefined).length,
+    samples,
+    failed: trajectories.filter(({ status }) => status === "failed").length,
+    ...summarise(names, values, settings.seed, intervals ? purpose : undefined),
   };
 }
 
 type Measured = {
   readonly trajectory: Trajectory;
   readonly values: Readonly<Record<string, number>> | undefined;
+  /** Undefined where nothing asks. */
+  readonly success: boolean | undefined;
 };
 
+type MeasureSettings<Task> = Pick<EpisodeRunner<Task>["settings"], "metrics" | "evaluation">;
+
 function measure<Task>(
-  metrics: EpisodeRunner<Task>["settings"]["metrics"],
+  { metrics, evaluation }: MeasureSettings<Task>,
   task: Task,
   trajectory: Trajectory,
 ): Measured {
+  const episode: EvaluatedEpisode<Task> = {
+    result: trajectory.result,
+    task,
+    reward: trajectoryReward(trajectory),
+    trajectory,
+  };
+  const failed = (what: string): Measured => {
+    const failure = {
+      boundary: "reward",
+      code: "E_METRIC",
+      message: `${what} of episode ${trajectory.id}`,
+    } as const;
+    return {
+      trajectory: { ...trajectory, status: "failed", failure },
+      values: undefined,
+      success: undefined,
+    };
+  };
   const values: Record<string, number> = {};
   for (const [name, metric] of Object.entries(metrics)) {
-    let value: number | Error;
-    try {
-      value = metric({ result: trajectory.result, task, reward: trajectoryReward(trajectory), trajectory });
-    } catch (error) {
-      value = error instanceof Error ? error : new Error(String(error));
-    }
-    if (typeof value !== "number" || !Number.isFinite(value)) {
-      const what =
-        value instanceof Error ? `threw: ${value.message}` : `is ${String(value)}, not a finite number`;
-      const message = `Metric "${name}" of episode ${trajectory.id} ${what}`;
-      const failure = { boundary: "reward", code: "E_METRIC", message } as const;
-      return { trajectory: { ...trajectory, status: "failed", failure }, values: undefined };
-    }
+    const value = attempt(() => metric(episode));
+    if (value instanceof Error) return failed(`Metric "${name}" threw "${value.message}" on the result`);
+    if (typeof value !== "number" || !Number.isFinite(value))
+      return failed(`Metric "${name}" is ${String(value)}, not a finite number, for the result`);
     values[name] = value;
   }
-  return { trajectory, values };
+  if (evaluation.passAt.length === 0) return { trajectory, values, success: undefined };
+  if (evaluation.success === undefined && trajectory.rewards.length === 0)
+    return failed("pass@k counts rewards, and there is none, in the result");
+  const success = attempt(() => (evaluation.success ?? (({ reward }) => reward >= 1))(episode));
+  if (typeof success !== "boolean") return failed(`\`success\` gave ${String(success)} for the result`);
+  return { trajectory, values, success };
+}
+
+function attempt<T>(work: () => T): T | Error {
+  try {
+    return work();
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** Means over the complete episodes of one task, and pass@k where enough of them are complete. */
+function ofTask(
+  measured: readonly Measured[],
+  ks: readonly number[],
+): Readonly<Record<string, number>> | undefined {
+  const scored = measured.flatMap(({ values }) => (values === undefined ? [] : [values]));
+  if (scored.length === 0) return undefined;
+  const successes = measured.filter(({ success }) => success === true).length;
+  const own: Record<string, number> = {};
+  for (const name of Object.keys(scored[0]!)) own[name] = mean(scored.map((value) => value[name]!));
+  for (const k of ks) if (k <= scored.length) own[`pass@${k}`] = passAt(k, scored.length, successes);
+  return own;
+}
+
+const mean = (column: readonly number[]) => column.reduce((sum, value) => sum + value, 0) / column.length;
+
+/** Each metric over the tasks that have it. Metrics of the same tasks share their resampling draws. */
+function summarise(
+  names: readonly string[],
+  values: Evaluation["values"],
+  seed: number,
+  purpose: string | undefined,
+): Pick<Evaluation, "means" | "intervals"> {
+  const columns = names.map((name) =>
+    values.flatMap((value) => (value?.[name] === undefined ? [] : [value[name]])),
+  );
+  const means = Object.fromEntries(
+    names.flatMap((name, i) => (columns[i]!.length === 0 ? [] : [[name, mean(columns[i]!)]])),
+  );
+  const intervals: Record<string, Interval> = {};
+  if (purpose !== undefined) {
+    for (const size of new Set(columns.map(({ length }) => length))) {
+      if (size === 0) continue;
+      const alike = names.filter((_, i) => columns[i]!.length === size);
+      const bounds = bootstrapIntervals(
+        columns.filter(({ length }) => length === size),
+        key(seed, "bootstrap", purpose),
+      );
+      for (const [i, name] of alike.entries()) intervals[name] = bounds[i]!;
+    }
+  }
+  return { means, intervals };
 }
 
 /** Difference of means over the tasks that both evaluations scored, with its paired interval. */
 export function compare(
-  before: Evaluation,
-  after: Evaluation,
+  before: Pick<Evaluation, "values" | "means">,
+  after: Pick<Evaluation, "values" | "means">,
   seed: number,
 ): Record<string, { readonly mean: number; readonly ci: Interval }> {
   const names = Object.keys(before.means);
-  const pairs = before.values.flatMap((left, i) => {
+  const differences = before.values.map((left, i) => {
     const right = after.values[i];
-    return left === undefined || right === undefined ? [] : [{ left, right }];
+    return Object.fromEntries(
+      names.flatMap((name) =>
+        left?.[name] === undefined || right?.[name] === undefined ? [] : [[name, right[name] - left[name]]],
+      ),
+    );
   });
-  if (pairs.length === 0) return {};
-  const columns = names.map((name) => pairs.map(({ left, right }) => right[name]! - left[name]!));
-  const bounds = bootstrapIntervals(columns, key(seed, "bootstrap", "change"));
+  const { means, intervals } = summarise(names, differences, seed, "change");
   return Object.fromEntries(
-    names.map((name, i) => {
-      const column = columns[i]!;
-      return [name, { mean: column.reduce((sum, value) => sum + value, 0) / column.length, ci: bounds[i]! }];
-    }),
+    Object.entries(means).map(([name, value]) => [name, { mean: value, ci: intervals[name]! }]),
   );
 }
 

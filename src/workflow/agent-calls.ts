@@ -1,6 +1,13 @@
 /** @file The model calls of one episode: issued here, answered by a policy or by the journal, recorded to the token. */
 
-import type { AnyPolicy, ChatMessage, ChatTool, Policy, TextResult } from "../engine/policy.ts";
+import type {
+  AnyPolicy,
+  ChatMessage,
+  ChatTool,
+  Policy,
+  SamplingSettings,
+  TextResult,
+} from "../engine/policy.ts";
 import { isTextPolicy } from "../engine/policy-spec.ts";
 import { type Key, key } from "../random/stream.ts";
 import { type AnyAgent, type CallOptions, parseText } from "./agent.ts";
@@ -20,6 +27,8 @@ export interface Participants {
   /** φ: agent name → policy name. */
   readonly assignment: ReadonlyMap<string, string>;
   readonly prompts: PromptCache;
+  /** Instead of each agent's own settings for the stage. */
+  readonly sampling?: (agent: AnyAgent) => SamplingSettings;
 }
 
 /** One request of an agent, ready to be issued. */
@@ -112,7 +121,8 @@ export class AgentCalls {
     );
     if (known?.kind === "call") return this.#answerFromJournal(known, { id, issued, occurrence }, plan);
     const { policy, policyName } = this.#policyOf(agent);
-    const sampling = plan.options.sampling ?? agent.sampling[runtime.stage];
+    const sampling =
+      plan.options.sampling ?? this.#participants?.sampling?.(agent) ?? agent.sampling[runtime.stage];
     const base = {
       id,
       scope: scope.path,

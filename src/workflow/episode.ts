@@ -3,10 +3,10 @@
  * failure. `runEpisode` never rejects for something that happened inside the episode.
  */
 
-import type { AnyPolicy } from "../engine/policy.ts";
+import type { AnyPolicy, SamplingSettings } from "../engine/policy.ts";
 import { isTrainable } from "../engine/policy-spec.ts";
 import { type Key, key } from "../random/stream.ts";
-import type { Stage } from "./agent.ts";
+import type { AnyAgent, Stage } from "./agent.ts";
 import { AgentCalls, type Participants } from "./agent-calls.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Contexts } from "./context.ts";
@@ -61,6 +61,8 @@ export interface EpisodeOptions<Task> extends EpisodeSettings {
   /** The run's seed. */
   readonly seed: number;
   readonly signal?: AbortSignal;
+  /** How agents sample, instead of their own settings for the stage. What a single call asks for stays. */
+  readonly sampling?: (agent: AnyAgent) => SamplingSettings;
   /** A complete episode without any reward fails. Default: true in training. */
   readonly needsReward?: boolean;
   /** Effects of an earlier, unfinished attempt at this very episode: they are answered from here, the rest goes on. */
@@ -103,7 +105,12 @@ export async function runEpisode<Task>(options: EpisodeOptions<Task>): Promise<T
     identity,
     seed,
     forks: [],
-    participants: { policies, assignment, prompts: options.prompts ?? new PromptCache() },
+    participants: {
+      policies,
+      assignment,
+      prompts: options.prompts ?? new PromptCache(),
+      ...(options.sampling === undefined ? {} : { sampling: options.sampling }),
+    },
     recorded,
     needsReward: options.needsReward ?? stage === "train",
     settings: options,

@@ -1,0 +1,95 @@
+/** @file `evaluatePolicies`: the evaluation of a configuration by itself, on its policies as they are or as a checkpoint has them. */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { loadTasks } from "../data/task-source.ts";
+import type { AnyPolicy } from "../engine/policy.ts";
+import { isTrainable } from "../engine/policy-spec.ts";
+import { findCheckpoint } from "./checkpoint.ts";
+import { checkConfig, type TrainOptions, type TrainSettings } from "./config.ts";
+import { episodeRunner } from "./episode-runner.ts";
+import { RunFolderError, TrainConfigError } from "./errors.ts";
+import { type Evaluation, evaluate } from "./evaluate.ts";
+import { consoleReporter, type Reporter } from "./reporter.ts";
+
+export interface EvaluateControl {
+  /** A checkpoint, or a run whose newest one is meant. Default: the policies as their engines open them. */
+  readonly checkpoint?: string;
+  readonly reporter?: Reporter;
+  readonly signal?: AbortSignal;
+}
+
+export interface CheckpointEvaluation extends Evaluation {
+  /** Where the weights came from; undefined: as the engines open them. */
+  readonly checkpoint: string | undefined;
+  readonly seconds: number;
+}
+
+/**
+ * Evaluates without training.
+ *
+ * @example
+ * const { means, intervals } = await evaluatePolicies({ ...config, evaluation: { samples: 8, decoding: "sampled", passAt: [1, 8] } }, { checkpoint: "runs/atlas" });
+ */
+export async function evaluatePolicies<Task>(
+  options: TrainOptions<Task>,
+  control: EvaluateControl = {},
+): Promise<CheckpointEvaluation> {
+  const settings = checkConfig(options);
+  const source = settings.evaluate;
+  if (source === undefined) {
+    throw new TrainConfigError({
+      code: "E_EVALUATION_TASKS",
+      message: "The configuration has no tasks to evaluate on.",
+      hint: "give `evaluate: jsonl(…)` in the file, or --tasks on the command line.",
+    });
+  }
+  const tasks = await loadTasks(source, "evaluate", settings.workflow.task);
+  const reporter = control.reporter ?? consoleReporter();
+  const checkpoint =
+    control.checkpoint === undefined
+      ? undefined
+      : await findCheckpoint(control.checkpoint, (text) => reporter.warn(text));
+  const opened = new Map<string, AnyPolicy>();
+  try {
+    const began = performance.now();
+    for (const name of new Set(settings.assignment.values()))
+      opened.set(name, await settings.policies[name]!.open({ name, seed: settings.seed }));
+    if (checkpoint !== undefined) await restoreAll(opened, checkpoint.path);
+    const runner = episodeRunner({ settings, policies: opened, reporter, signal: control.signal });
+    reporter.info(
+      `evaluating ${describePlan(settings, tasks.length)}${checkpoint === undefined ? "" : ` · weights of ${checkpoint.path}`}`,
+    );
+    const evaluation = await evaluate(runner, tasks, {
+      step: checkpoint?.state.step ?? 0,
+      purpose: "evaluate",
+      intervals: true,
+    });
+    const seconds = (performance.now() - began) / 1000;
+    return { ...evaluation, checkpoint: checkpoint?.path, seconds };
+  } finally {
+    reporter.close();
+    await Promise.all([...opened.values()].map((policy) => policy.close()));
+  }
+}
+
+function describePlan<Task>({ evaluation }: TrainSettings<Task>, tasks: number): string {
+  const { samples, decoding } = evaluation;
+  const how = decoding === undefined ? "" : typeof decoding === "string" ? `, ${decoding}` : ", sampled";
+  return `${tasks} tasks${samples === 1 ? "" : ` × ${samples} episodes`}${how}`;
+}
+
+/** Every trainable policy of the assignment must be in the checkpoint: half a team of another training is no team. */
+async function restoreAll(policies: ReadonlyMap<string, AnyPolicy>, checkpoint: string): Promise<void> {
+  const trainable = [...policies.values()].filter(isTrainable);
+  const missing = trainable.filter(({ name }) => !existsSync(join(checkpoint, name)));
+  if (missing.length > 0) {
+    throw new RunFolderError({
+      code: "E_RUN_CHECKPOINT",
+      message: `The checkpoint ${checkpoint} has no weights of ${missing.map(({ name }) => `policy "${name}"`).join(", ")}.`,
+      hint: "evaluate a checkpoint of a run with the same policies, or name them as that run did.",
+      facts: { checkpoint, missing: missing.map(({ name }) => name) },
+    });
+  }
+  for (const policy of trainable) await policy.restore(join(checkpoint, policy.name));
+}
