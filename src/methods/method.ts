@@ -85,6 +85,9 @@ export interface Method {
     /** Tokens with A = 0 have a gradient too, so they may not be left out. */
     readonly tokensWithoutAdvantage: boolean;
   };
+  /** What it has learned between steps, as JSON, for checkpoints; absent if nothing. */
+  state?(): unknown;
+  restore?(state: unknown): void;
   credit(group: readonly RewardedEpisode[]): GroupCredit;
   loss(input: LossInput): LossOutput;
 }

@@ -9,7 +9,9 @@ import type { MemoryStore } from "../workflow/memory.ts";
 import type { Deadlines, EpisodeLimits } from "../workflow/runtime.ts";
 import type { Trajectory } from "../workflow/trajectory.ts";
 import { agentsOf, type Workflow } from "../workflow/workflow.ts";
+import type { KeepCheckpoints } from "./checkpoint.ts";
 import { TrainConfigError } from "./errors.ts";
+import { type EvaluationOptions, type EvaluationSettings, evaluationSchema } from "./evaluation-options.ts";
 import type { LearningRate } from "./learning-rate.ts";
 
 /** What an evaluation metric sees of one episode. */
@@ -32,6 +34,13 @@ export interface TrainOptions<Task> {
   readonly evaluate?: TaskSource<NoInfer<Task>>;
   /** Metrics of the evaluation, by name; the first is shown while training. Default: the reward. */
   readonly metrics?: Readonly<Record<string, Metric<NoInfer<Task>>>>;
+  /** How evaluations are run: episodes a task, decoding, pass@k. Default: one episode, as each agent decodes. */
+  readonly evaluation?: EvaluationOptions<NoInfer<Task>>;
+  /**
+   * Fields of a task that it is graded with, for example ["answer", "tests"]. An evaluation in which a prompt contains
+   * one of them ends with an error. Default: none are known.
+   */
+  readonly gradingFields?: readonly string[];
   readonly policies: Readonly<Record<string, PolicySpec>>;
   /** φ: agent → policy. May be left out if there is one policy. */
   readonly assign?: Readonly<Record<string, string>>;
@@ -60,8 +69,15 @@ export interface TrainOptions<Task> {
   readonly evaluateEvery?: number;
   /** Tasks of a small evaluation: a fixed draw from `evaluate`. Default 64. */
   readonly evaluateSample?: number;
-  /** Steps between checkpoints; 0 = only at the end. Default 0. */
+  /**
+   * Steps between checkpoints; 0 = only at the end. Default 10: a killed run repeats ten updates at most, and samples
+   * nothing again that its journal has.
+   */
   readonly checkpointEvery?: number;
+  /** Which checkpoints stay. Default: the newest 2. */
+  readonly keepCheckpoints?: KeepCheckpoints;
+  /** A checkpoint, or a run whose newest one is meant: policies begin with its weights and optimisers, steps at 1. */
+  readonly from?: string;
   /** Steps between written episode files; 0 = none. Default 1: all. */
   readonly recordEpisodesEvery?: number;
   /** Episodes in flight, and calls in flight for each policy and tool. Default: 512 episodes, no other limit. */
@@ -89,15 +105,25 @@ export interface TrainSettings<Task>
   extends Required<
     Omit<
       TrainOptions<Task>,
-      "evaluate" | "metrics" | "assign" | "deadlines" | "concurrency" | "memory" | "limits"
+      | "evaluate"
+      | "evaluation"
+      | "metrics"
+      | "assign"
+      | "deadlines"
+      | "concurrency"
+      | "memory"
+      | "limits"
+      | "from"
     >
   > {
   readonly evaluate: TaskSource<Task> | undefined;
+  readonly evaluation: EvaluationSettings<Task>;
   readonly metrics: Readonly<Record<string, Metric<Task>>>;
   readonly assignment: ReadonlyMap<string, string>;
   readonly deadlines: Required<Deadlines>;
   readonly limits: EpisodeLimits;
   readonly memory: MemoryStore | undefined;
+  readonly from: string | undefined;
   readonly concurrency: ConcurrencyLimits & { readonly episodes: number };
 }
 
@@ -140,6 +166,8 @@ const schema = z.strictObject({
       z.custom((value) => typeof value === "function", { error: "expected a function" }),
     )
     .optional(),
+  evaluation: evaluationSchema,
+  gradingFields: z.array(z.string().min(1)).default([]),
   policies: z.record(
     z.string().regex(/^[\w.-]+$/),
     z.custom((value) => hasFunctions(value, "open"), {
@@ -175,7 +203,14 @@ const schema = z.strictObject({
   tokensPerMicrobatch: positive.default(32_768),
   evaluateEvery: count.default(10),
   evaluateSample: positive.default(64),
-  checkpointEvery: count.default(0),
+  checkpointEvery: count.default(10),
+  keepCheckpoints: z
+    .strictObject({
+      last: positive.default(2),
+      best: z.strictObject({ metric: z.string(), count: positive }).optional(),
+    })
+    .default({ last: 2 }),
+  from: z.string().min(1).optional(),
   recordEpisodesEvery: count.default(1),
   concurrency: z
     .union([
@@ -209,7 +244,7 @@ const schema = z.strictObject({
 export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Task> {
   const parsed = schema.safeParse({ ...options });
   if (!parsed.success) throw configError(z.prettifyError(parsed.error), parsed.error.issues.length);
-  const faults = [...assignmentFaults(options)];
+  const faults = [...assignmentFaults(options), ...keepFaults(options)];
   if (faults.length > 0) throw configError(faults.map((fault) => `✖ ${fault}`).join("\n"), faults.length);
   const [onlyPolicy] = Object.keys(options.policies);
   const assignment = new Map(
@@ -226,6 +261,7 @@ export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Ta
     policies: options.policies,
     method: options.method,
     memory: options.memory,
+    from: options.from,
     run: options.run ?? options.workflow.name.replace(/[^\w.-]+/g, "-"),
     assignment,
   }) as TrainSettings<Task>;
@@ -250,6 +286,16 @@ function* assignmentFaults<Task>({ workflow, policies, assign }: TrainOptions<Ta
   }
 }
 
+function* keepFaults<Task>(options: TrainOptions<Task>): Generator<string> {
+  const { keepCheckpoints, evaluate, evaluateEvery, metrics = { reward: undefined } } = options;
+  const metric = keepCheckpoints?.best?.metric;
+  if (metric === undefined) return;
+  if (evaluate === undefined || evaluateEvery === 0)
+    yield "keepCheckpoints.best: there are no evaluations to compare; give `evaluate`, and `evaluateEvery` above 0.";
+  if (!Object.hasOwn(metrics, metric))
+    yield `keepCheckpoints.best.metric: there is no metric "${metric}"; there are ${Object.keys(metrics).join(", ")}.`;
+}
+
 function configError(list: string, faults: number): TrainConfigError {
   return new TrainConfigError({
     code: "E_CONFIG",
@@ -265,7 +311,8 @@ function hasFunctions(value: unknown, ...names: readonly string[]): boolean {
 
 /** The configuration as JSON: what was run, without the functions. */
 export function configRecord<Task>(settings: TrainSettings<Task>): Record<string, unknown> {
-  const { workflow, tasks, evaluate, metrics, policies, method, assignment, memory, ...rest } = settings;
+  const { workflow, tasks, evaluate, evaluation, metrics, policies, method, assignment, memory, ...rest } =
+    settings;
   return {
     ...rest,
     workflow: {
@@ -281,6 +328,8 @@ export function configRecord<Task>(settings: TrainSettings<Task>): Record<string
     },
     tasks: sourceName(tasks, "tasks"),
     evaluate: evaluate === undefined ? null : sourceName(evaluate, "evaluate"),
+    // Without its function, which JSON would drop in silence.
+    evaluation: { ...evaluation, success: evaluation.success === undefined ? "reward >= 1" : "function" },
     metrics: Object.keys(metrics),
     policies: Object.fromEntries(
       Object.entries(policies).map(([name, { kind, settings: asked }]) => [name, { kind, ...asked }]),

@@ -7,12 +7,21 @@ import { RunStoppedError } from "./errors.ts";
 /** Fewer episodes than this say nothing about a rate, unless all of them failed. */
 const leastEpisodes = 32;
 
+/** The newest episodes that ended: the failure of each, or null. JSON. */
+export type FailureWindow = readonly (EpisodeFailure | null)[];
+
 export class FailureWatch {
   readonly #limit: number;
-  #recent: readonly Trajectory[] = [];
+  #recent: FailureWindow;
 
-  constructor(limit: number) {
+  /** `window`: that of a run that is continued. */
+  constructor(limit: number, window: FailureWindow = []) {
     this.#limit = limit;
+    this.#recent = window;
+  }
+
+  get window(): FailureWindow {
+    return this.#recent;
   }
 
   /**
@@ -23,8 +32,9 @@ export class FailureWatch {
     const ended = trajectories.filter(({ status }) => status !== "cancelled");
     const failures = failuresOf(ended);
     // The last 32 episodes or the newest batch, whichever is more.
-    this.#recent = [...this.#recent, ...ended].slice(-Math.max(leastEpisodes, ended.length));
-    const recent = failuresOf(this.#recent);
+    const newest = ended.map(({ failure }) => failure ?? null);
+    this.#recent = [...this.#recent, ...newest].slice(-Math.max(leastEpisodes, ended.length));
+    const recent = this.#recent.filter((failure) => failure !== null);
     const rate = recent.length / Math.max(1, this.#recent.length);
     const all = ended.length > 0 && failures.length === ended.length;
     if (all || (rate > this.#limit && this.#recent.length >= leastEpisodes))

@@ -4,10 +4,12 @@ import type { AnyPolicy } from "../engine/policy.ts";
 import { isTrainable } from "../engine/policy-spec.ts";
 import type { RewardedEpisode } from "../methods/method.ts";
 import { stream } from "../random/stream.ts";
-import { type EpisodeSettings, runEpisode } from "../workflow/episode.ts";
+import type { EffectJournal } from "../store/effect-journal.ts";
+import type { EpisodeSettings } from "../workflow/episode.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
 import { type CallRecord, callReward, type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
 import type { TrainSettings } from "./config.ts";
+import { runRecorded } from "./recorded-episode.ts";
 
 /** What episodes of a run need, besides their task. */
 export interface EpisodeRunner<Task> {
@@ -15,6 +17,8 @@ export interface EpisodeRunner<Task> {
   readonly policies: ReadonlyMap<string, AnyPolicy>;
   /** What all episodes of the run share: gates, watchdog, prompt cache, limits, deadlines, memory. */
   readonly shared: EpisodeSettings;
+  /** Where episodes in flight outlive a crash; without it nothing is recorded while they go on. */
+  readonly journal?: EffectJournal | undefined;
   readonly signal: AbortSignal;
   /** Hears how many episodes of a batch have ended. */
   readonly onEpisode: (done: number, of: number) => void;
@@ -59,7 +63,7 @@ export function tasksOfStep(tasks: number, tasksPerStep: number, step: number, s
 
 /** Runs `groupSize` episodes of each task, all at once up to the run's concurrency. */
 export async function sampleGroups<Task>(
-  { settings, policies, shared, signal, onEpisode }: EpisodeRunner<Task>,
+  { settings, policies, shared, journal, signal, onEpisode }: EpisodeRunner<Task>,
   tasks: readonly Task[],
   chosen: readonly number[],
   { purpose, step }: { readonly purpose: string; readonly step: number },
@@ -72,7 +76,7 @@ export async function sampleGroups<Task>(
     places,
     settings.concurrency.episodes,
     (place) =>
-      runEpisode({
+      runRecorded(journal, {
         ...shared,
         workflow: settings.workflow,
         task: tasks[place.task]!,

@@ -1,137 +1,180 @@
 /**
  * @file The folder of a run: `config.json`, append-only `metrics.jsonl` and `timings.jsonl`, `episodes/`, `checkpoints/`,
- * `summary.json`. Metrics hold only what the seed decides, so two runs of one seed can be compared byte by byte; times
- * are in a file of their own.
+ * `journal/`, `summary.json`. Metrics hold only what the seed decides, so two runs of one seed can be compared byte by
+ * byte; times are in a file of their own. The folder of a run that did not end is gone on with. See docs/run-folder.md.
  */
 
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { TroupeError } from "../errors.ts";
+import { crashPoint } from "../store/crash-point.ts";
+import { writeDurably } from "../store/durable.ts";
+import { type StoreError, writeFault } from "../store/errors.ts";
+import { type Checkpoint, newestCheckpoint } from "./checkpoint.ts";
 import { RunFolderError } from "./errors.ts";
+import { MetricsLog } from "./metrics-log.ts";
+import { claimFolder, refuseActive, releaseFolder, removeLock, writeLock } from "./run-lock.ts";
+import { type ConfigRecord, refuseChanged } from "./same-run.ts";
 
-/** Folders in which this process is running; other processes are told by `run.lock`. */
-const active = new Set<string>();
+export interface RunFolderOptions {
+  readonly runsFolder: string;
+  readonly name: string;
+  readonly config: ConfigRecord;
+  /** Begin anew, whatever is there. */
+  readonly fresh: boolean;
+  readonly warn: (text: string) => void;
+}
+
+export interface OpenedRunFolder {
+  readonly folder: RunFolder;
+  /** Where an earlier run of the name is now. */
+  readonly movedTo: string | undefined;
+  /** The folder holds the beginning of this run. */
+  readonly continued: boolean;
+  /** Where it goes on; undefined at the very beginning. */
+  readonly checkpoint: Checkpoint | undefined;
+}
 
 export class RunFolder {
   readonly path: string;
-  readonly #metrics: FileHandle;
-  readonly #timings: FileHandle;
+  readonly #metrics: MetricsLog;
+  readonly #timings: MetricsLog;
   readonly #pending = new Set<Promise<void>>();
-  #failure: Error | undefined;
+  #failure: StoreError | undefined;
 
-  private constructor(path: string, metrics: FileHandle, timings: FileHandle) {
+  private constructor(path: string, metrics: MetricsLog, timings: MetricsLog) {
     this.path = path;
     this.#metrics = metrics;
     this.#timings = timings;
   }
 
   /**
-   * Makes `runs/<name>`. A folder of that name is moved aside to the first free `<name>-1`, `<name>-2`, …, so that the
-   * name always means the newest run and nothing is lost. A folder in which a run is going on is refused.
+   * Opens `runs/<name>`. An unfinished run of the same configuration goes on there, from its newest good checkpoint. A
+   * finished one is moved aside to the first free `<name>-1`, `<name>-2`, …, so that the name always means the newest run
+   * and nothing is lost.
+   *
+   * @throws RunFolderError if a run is going on there, or an unfinished one has another configuration.
    */
-  static async create(
-    runsFolder: string,
-    name: string,
-    config: Readonly<Record<string, unknown>>,
-  ): Promise<{ readonly folder: RunFolder; readonly movedTo: string | undefined }> {
+  static async open(options: RunFolderOptions): Promise<OpenedRunFolder> {
+    const { runsFolder, name, config, fresh, warn } = options;
     const path = join(runsFolder, name);
-    let movedTo: string | undefined;
-    if (active.has(resolve(path))) throw activeError(path, process.pid);
-    active.add(resolve(path));
+    claimFolder(path);
     try {
-      if (existsSync(path)) {
-        await refuseActive(path);
+      await refuseActive(path);
+      const unfinished = fresh ? undefined : await unfinishedConfig(path);
+      if (unfinished !== undefined) refuseChanged(path, unfinished, config);
+      let movedTo: string | undefined;
+      if (unfinished === undefined && existsSync(path)) {
         movedTo = firstFree(path);
         await rename(path, movedTo);
       }
       await mkdir(path, { recursive: true });
-      await writeFile(join(path, "run.lock"), String(process.pid), { flag: "wx" });
-      await mkdir(join(path, "episodes"));
-      await mkdir(join(path, "checkpoints"));
-      await writeFile(join(path, "config.json"), `${JSON.stringify(config, undefined, 2)}\n`);
+      await writeLock(path);
+      await mkdir(join(path, "episodes"), { recursive: true });
+      await mkdir(join(path, "checkpoints"), { recursive: true });
+      crashPoint("run folder before config");
+      if (unfinished === undefined)
+        await writeDurably(join(path, "config.json"), `${JSON.stringify(config, undefined, 2)}\n`);
+      crashPoint("run folder ready");
+      const found = await newestCheckpoint(join(path, "checkpoints"), warn);
+      // A run that was stopped before its first step has nothing to go on from but its journal.
+      const checkpoint = found?.state.step === 0 ? undefined : found;
+      const { metrics, timings } = checkpoint?.state.files ?? { metrics: 0, timings: 0 };
       const folder = new RunFolder(
         path,
-        await open(join(path, "metrics.jsonl"), "a"),
-        await open(join(path, "timings.jsonl"), "a"),
+        await MetricsLog.open(join(path, "metrics.jsonl"), metrics),
+        await MetricsLog.open(join(path, "timings.jsonl"), timings),
       );
-      return { folder, movedTo };
+      await rm(join(path, "summary.json"), { force: true });
+      return { folder, movedTo, continued: unfinished !== undefined, checkpoint };
     } catch (error) {
-      active.delete(resolve(path));
+      releaseFolder(path);
       throw folderError(path, error);
     }
   }
 
-  /** Appends one line of facts that the seed decides. */
-  metrics(facts: Readonly<Record<string, unknown>>): Promise<void> {
-    return this.#append(this.#metrics, facts);
+  /** Bytes of the append-only files: what a checkpoint remembers. */
+  get lengths(): { readonly metrics: number; readonly timings: number } {
+    return { metrics: this.#metrics.length, timings: this.#timings.length };
+  }
+
+  get checkpoints(): string {
+    return join(this.path, "checkpoints");
+  }
+
+  /** Appends one line of facts that the seed decides. @throws StoreError, also of an earlier write */
+  async metrics(facts: Readonly<Record<string, unknown>>): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    await this.#metrics.append(facts);
   }
 
   /** Appends one line of times and rates. */
   timings(facts: Readonly<Record<string, unknown>>): Promise<void> {
-    return this.#append(this.#timings, facts);
+    return this.#timings.append(facts);
   }
 
   /** Writes `episodes/<name>.jsonl` while the run goes on; a failure surfaces at the next write. */
   episodes(name: string, lines: readonly string[]): void {
-    const writing = writeFile(join(this.path, "episodes", `${name}.jsonl`), `${lines.join("\n")}\n`).catch(
-      (error) => {
-        this.#failure ??= folderError(this.path, error);
-      },
-    );
+    const path = join(this.path, "episodes", `${name}.jsonl`);
+    const writing = writeFile(path, `${lines.join("\n")}\n`).catch((error) => {
+      this.#failure ??= writeFault(path, error);
+    });
     this.#pending.add(writing);
     writing.finally(() => this.#pending.delete(writing));
   }
 
-  /** Written whole or not at all. */
-  async summary(facts: Readonly<Record<string, unknown>>): Promise<void> {
-    const target = join(this.path, "summary.json");
-    try {
-      await writeFile(`${target}.partial`, `${JSON.stringify(facts, undefined, 2)}\n`);
-      await rename(`${target}.partial`, target);
-    } catch (error) {
-      throw folderError(this.path, error);
-    }
+  /** Resolves once all that was written so far will outlive the process. @throws StoreError */
+  async flush(): Promise<void> {
+    await Promise.all(this.#pending);
+    if (this.#failure !== undefined) throw this.#failure;
+    await this.#metrics.flush();
+    await this.#timings.flush();
   }
 
-  /** Fills a checkpoint folder, adds `state.json`, and gives it its name only when it is complete. */
-  async checkpoint(
-    step: number,
-    state: Readonly<Record<string, unknown>>,
-    fill: (folder: string) => Promise<void>,
-  ): Promise<string> {
-    const target = join(this.path, "checkpoints", `step-${String(step).padStart(6, "0")}`);
-    const partial = `${target}.partial`;
-    try {
-      await rm(partial, { recursive: true, force: true });
-      await mkdir(partial, { recursive: true });
-      await fill(partial);
-      await writeFile(join(partial, "state.json"), `${JSON.stringify(state, undefined, 2)}\n`);
-      await rm(target, { recursive: true, force: true });
-      await rename(partial, target);
-    } catch (error) {
-      await rm(partial, { recursive: true, force: true });
-      throw TroupeError.is(error) ? error : folderError(target, error);
-    }
-    return target;
+  /** Written whole or not at all. @throws StoreError */
+  async summary(facts: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.flush();
+    crashPoint("summary before rename");
+    await writeDurably(join(this.path, "summary.json"), `${JSON.stringify(facts, undefined, 2)}\n`);
+    crashPoint("after summary");
   }
 
   async close(): Promise<void> {
     await Promise.all(this.#pending);
     await this.#metrics.close();
     await this.#timings.close();
-    await rm(join(this.path, "run.lock"), { force: true });
-    active.delete(resolve(this.path));
+    await removeLock(this.path);
+    releaseFolder(this.path);
     if (this.#failure !== undefined) throw this.#failure;
   }
+}
 
-  async #append(file: FileHandle, facts: Readonly<Record<string, unknown>>): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
-    try {
-      await file.appendFile(`${JSON.stringify(facts)}\n`);
-    } catch (error) {
-      throw folderError(this.path, error);
-    }
+/** The configuration of a run that has begun and not come to its end, or undefined. */
+export async function unfinishedConfig(path: string): Promise<ConfigRecord | undefined> {
+  const config = await readJson(join(path, "config.json"));
+  if (config === undefined) return undefined;
+  const summary = await readJson(join(path, "summary.json"));
+  return summary === undefined || summary.interrupted === true ? config : undefined;
+}
+
+/** Undefined if there is none. @throws RunFolderError if it is not JSON. */
+async function readJson(path: string): Promise<ConfigRecord | undefined> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+    throw error;
+  });
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as ConfigRecord;
+  } catch (cause) {
+    throw new RunFolderError({
+      code: "E_RUN_FOLDER",
+      message: `${path} is not JSON.`,
+      hint: "put it back as it was, or begin anew with --fresh.",
+      cause,
+      facts: { path },
+    });
   }
 }
 
@@ -141,35 +184,8 @@ function firstFree(path: string): string {
   return `${path}-${number}`;
 }
 
-async function refuseActive(path: string): Promise<void> {
-  const lock = join(path, "run.lock");
-  if (!existsSync(lock)) return;
-  const pid = Number(await readFile(lock, "utf8"));
-  // A lock of this very process in a folder that is not active is left over from an earlier one of the same number.
-  if (pid !== process.pid && Number.isInteger(pid) && pid > 0 && isAlive(pid)) throw activeError(path, pid);
-}
-
-function activeError(path: string, pid: number): RunFolderError {
-  return new RunFolderError({
-    code: "E_RUN_ACTIVE",
-    message: `A run is going on in ${path} (process ${pid}).`,
-    hint: `choose another name with --run, or remove ${join(path, "run.lock")} if that process is not a run.`,
-    facts: { path, pid },
-  });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it exists, and belongs to somebody else.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-function folderError(path: string, error: unknown): RunFolderError {
-  if (error instanceof RunFolderError) return error;
+function folderError(path: string, error: unknown): TroupeError {
+  if (TroupeError.is(error)) return error;
   return new RunFolderError({
     code: "E_RUN_FOLDER",
     message: `The run folder ${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`,

@@ -1,17 +1,17 @@
 /** @file `train`: checks, opens and closes everything around the training loop. */
 
-import { setMaxListeners } from "node:events";
+import { join } from "node:path";
 import { loadTasks } from "../data/task-source.ts";
-import type { EpisodeSettings } from "../workflow/episode.ts";
-import { Gates } from "../workflow/gate.ts";
-import { PromptCache } from "../workflow/prompt-cache.ts";
-import { Watchdog } from "../workflow/watchdog.ts";
-import { checkConfig, configRecord, type TrainOptions, type TrainSettings } from "./config.ts";
-import type { EpisodeRunner } from "./groups.ts";
+import { EffectJournal } from "../store/effect-journal.ts";
+import { checkConfig, type TrainOptions } from "./config.ts";
+import { episodeRunner } from "./episode-runner.ts";
 import { TrainingLoop } from "./loop.ts";
+import { openRun, statefulParts } from "./open-run.ts";
 import { openPolicies } from "./policies.ts";
+import { RunProgress } from "./progress.ts";
 import { consoleReporter, type Reporter } from "./reporter.ts";
-import { RunFolder } from "./run-folder.ts";
+import type { RunFolder } from "./run-folder.ts";
+import { RunSaver, restoreParts, restorePolicies } from "./save-run.ts";
 import type { RunSummary } from "./summary.ts";
 
 export interface TrainControl {
@@ -19,11 +19,15 @@ export interface TrainControl {
   readonly reporter?: Reporter;
   /** Stops at the next safe point: episodes in flight are dropped, an update that has begun is finished. */
   readonly signal?: AbortSignal;
+  /** Begin anew even if the run folder holds an unfinished run: that one is moved aside. Default false. */
+  readonly fresh?: boolean;
 }
 
 /**
- * Trains the policies behind a workflow.
+ * Trains the policies behind a workflow. A run that was killed or stopped goes on when the same is asked for again.
  *
+ * @throws TrainConfigError, TaskFileError, RunFolderError before anything is spent; RunStoppedError, StoreError and errors
+ *   of the engine while it runs.
  * @example
  * const summary = await train({ workflow: atlas, tasks: jsonl("train.jsonl"), policies: { small: local("…") }, method: grpo(), steps: 60 });
  */
@@ -32,62 +36,60 @@ export async function train<Task>(
   control: TrainControl = {},
 ): Promise<RunSummary> {
   const settings = checkConfig(options);
-  const { workflow } = settings;
+  const { workflow, memory } = settings;
   const tasks = await loadTasks(settings.tasks, "tasks", workflow.task);
-  const heldOut = settings.evaluate && (await loadTasks(settings.evaluate, "evaluate", workflow.task));
-  const policies = await openPolicies(settings);
+  const heldOut =
+    (settings.evaluate && (await loadTasks(settings.evaluate, "evaluate", workflow.task))) ?? [];
   const reporter = control.reporter ?? consoleReporter();
+  const warn = (text: string) => reporter.warn(text);
+  const policies = await openPolicies(settings);
   let folder: RunFolder | undefined;
+  let journal: EffectJournal | undefined;
   try {
-    const created = await RunFolder.create(settings.runsFolder, settings.run, configRecord(settings));
-    folder = created.folder;
-    if (created.movedTo !== undefined)
-      reporter.info(`the earlier run of that name is now ${created.movedTo}`);
-    const signal = runSignal(control.signal);
-    const runner: EpisodeRunner<Task> = {
+    const opened = await openRun({ settings, tasks, heldOut, fresh: control.fresh ?? false, reporter });
+    folder = opened.folder;
+    const { checkpoint, begin } = opened;
+    const parts = statefulParts(settings);
+    if (begin !== undefined) await restorePolicies(begin, policies);
+    if (checkpoint !== undefined) restoreParts(checkpoint, parts);
+    // What episodes put into a shared memory is not in a journal that answers them without asking the memory.
+    if (memory === undefined) journal = new EffectJournal(join(folder.path, "journal"), { warn });
+    const { signal } = control;
+    const runner = episodeRunner({ settings, policies: policies.all, reporter, signal, journal });
+    warnOfLeaks(tasks, heldOut, reporter);
+    const progress = new RunProgress(settings, checkpoint?.state.progress);
+    const saver = new RunSaver({
+      folder,
+      policies,
       settings,
-      policies: policies.all,
-      shared: sharedByEpisodes(settings, reporter),
-      signal,
-      onEpisode: liveCount(reporter),
-    };
-    warnOfLeaks(tasks, heldOut ?? [], reporter);
-    return await new TrainingLoop({
+      progress,
+      parts,
+      journal,
+      config: opened.config,
+      saved: checkpoint,
+    });
+    const stepsDone = checkpoint?.state.step ?? 0;
+    const loop = new TrainingLoop({
       runner,
       policies,
       folder,
+      progress,
+      saver,
       reporter,
       tasks,
-      heldOut: heldOut ?? [],
-    }).run();
+      heldOut,
+      stepsDone,
+    });
+    const summary = await loop.run();
+    // A run that has come to its end needs no recovery.
+    if (!summary.interrupted) await journal?.forget(Number.POSITIVE_INFINITY);
+    return summary;
   } finally {
     reporter.close();
     await policies.close();
+    await journal?.close();
     await folder?.close();
   }
-}
-
-function sharedByEpisodes<Task>(settings: TrainSettings<Task>, reporter: Reporter): EpisodeSettings {
-  const { concurrency, deadlines, limits, memory, watchdog: seconds } = settings;
-  const gates = new Gates(concurrency);
-  return {
-    gates,
-    deadlines,
-    limits,
-    prompts: new PromptCache(),
-    watchdog: new Watchdog({ seconds, gates, warn: (text) => reporter.warn(text) }),
-    ...(memory === undefined ? {} : { memory }),
-  };
-}
-
-/** Shows episodes as they end, a few times a second at most. */
-function liveCount(reporter: Reporter): EpisodeRunner<unknown>["onEpisode"] {
-  let shownAt = performance.now();
-  return (done, of) => {
-    if (performance.now() - shownAt < 250) return;
-    shownAt = performance.now();
-    reporter.status(`${done}/${of} episodes`);
-  };
 }
 
 /** Held-out tasks that are trained on would make the evaluation a lie. */
@@ -98,13 +100,4 @@ function warnOfLeaks(tasks: readonly unknown[], heldOut: readonly unknown[], rep
     reporter.warn(
       `${leaked} of ${heldOut.length} held-out tasks are also training tasks; the evaluation measures memory, too.`,
     );
-}
-
-/** The run's own signal: one listener on the caller's, any number of episodes on this one. */
-function runSignal(outer: AbortSignal | undefined): AbortSignal {
-  const controller = new AbortController();
-  setMaxListeners(0, controller.signal);
-  if (outer?.aborted === true) controller.abort(outer.reason);
-  outer?.addEventListener("abort", () => controller.abort(outer.reason), { once: true });
-  return controller.signal;
 }

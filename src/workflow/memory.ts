@@ -12,6 +12,9 @@ export interface MemoryStore {
   get(key: string): unknown | Promise<unknown>;
   put(key: string, value: unknown): void | Promise<void>;
   keys(prefix: string): readonly string[] | Promise<readonly string[]>;
+  /** Everything in it, as JSON, for checkpoints of a run that shares it; absent if it outlives the process by itself. */
+  state?(): unknown;
+  restore?(state: unknown): void;
 }
 
 /** What a workflow sees. Shared by an episode and its children. */
@@ -36,6 +39,16 @@ export class MapStore implements MemoryStore {
 
   keys(prefix: string): readonly string[] {
     return [...this.#values.keys()].filter((key) => key.startsWith(prefix)).sort();
+  }
+
+  state(): unknown {
+    return [...this.#values];
+  }
+
+  restore(state: unknown): void {
+    this.#values.clear();
+    // What `state` gave: pairs of key and value.
+    for (const [key, value] of state as readonly (readonly [string, unknown])[]) this.#values.set(key, value);
   }
 }
 

@@ -57,8 +57,9 @@ test("a team of two agents learns its toy task, and the run is on disk", async (
     seed: 0,
     interrupted: false,
   });
-  expect(await readdir(join(runsFolder, "learns", "checkpoints"))).toEqual(["step-000060"]);
+  expect(await readdir(join(runsFolder, "learns", "checkpoints"))).toEqual(["step-000050", "step-000060"]);
   expect(await readdir(join(runsFolder, "learns", "checkpoints", "step-000060"))).toEqual([
+    "manifest.json",
     "small",
     "state.json",
   ]);
@@ -104,6 +105,7 @@ test("two policies learn apart; a frozen one takes part and stays as it is", asy
   expect(separate.after?.correct).toBe(1);
   expect((await readdir(join(runsFolder, "separate", "checkpoints", "step-000060"))).sort()).toEqual([
     "first",
+    "manifest.json",
     "second",
     "state.json",
   ]);
@@ -250,12 +252,15 @@ test("a stop saves the weights, says where, and leaves no half-done step", async
   expect(summary.after).toBeUndefined();
   expect(await readdir(join(runsFolder, "stopped", "checkpoints"))).toEqual(["step-000003"]);
   expect(said.at(-1)).toContain("stopped after step 3 of 50");
-  expect(JSON.parse(await read("stopped", "checkpoints", "step-000003", "state.json"))).toEqual({
+  expect(JSON.parse(await read("stopped", "checkpoints", "step-000003", "state.json"))).toMatchObject({
     step: 3,
     seed: 0,
     versions: { small: 3 },
   });
-  const uninterrupted = await train(toy({ run: "through", steps: 50, checkpointEvery: 3 }), control);
+  const uninterrupted = await train(
+    toy({ run: "through", steps: 50, checkpointEvery: 3, keepCheckpoints: { last: 17 } }),
+    control,
+  );
   expect(uninterrupted.interrupted).toBe(false);
   const table = (run: string) =>
     readFile(join(runsFolder, run, "checkpoints", "step-000003", "small", "table.f32"));

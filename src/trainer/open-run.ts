@@ -1,0 +1,102 @@
+/** @file Where a run begins: at its own newest checkpoint, at another run's (`from`), or at the policies as they are. */
+
+import { isAbsolute, join, relative, resolve } from "node:path";
+import { type Checkpoint, findCheckpoint, readCheckpoint } from "./checkpoint.ts";
+import { configRecord, type TrainSettings } from "./config.ts";
+import { RunFolderError } from "./errors.ts";
+import type { Reporter } from "./reporter.ts";
+import { RunFolder, unfinishedConfig } from "./run-folder.ts";
+import { configDigest, tasksDigest } from "./same-run.ts";
+import type { StatefulPart } from "./save-run.ts";
+
+/** In `config.json`: the checkpoint that a run's weights came from. */
+interface Lineage {
+  readonly checkpoint: string;
+  readonly step: number;
+  readonly versions: Readonly<Record<string, number>>;
+  /** Digest of that run's configuration. */
+  readonly config: string;
+}
+
+export interface OpenRunOptions<Task> {
+  readonly settings: TrainSettings<Task>;
+  readonly tasks: readonly Task[];
+  readonly heldOut: readonly Task[];
+  readonly fresh: boolean;
+  readonly reporter: Reporter;
+}
+
+export interface OpenedRun {
+  readonly folder: RunFolder;
+  /** Of this run: where it goes on. */
+  readonly checkpoint: Checkpoint | undefined;
+  /** What the policies begin with: `checkpoint`, or one of another run; undefined if they stay as they were opened. */
+  readonly begin: Checkpoint | undefined;
+  /** Digest of the configuration. */
+  readonly config: string;
+}
+
+/** Opens the run's folder and says how the run begins. @throws RunFolderError */
+export async function openRun<Task>(options: OpenRunOptions<Task>): Promise<OpenedRun> {
+  const { settings, tasks, heldOut, fresh, reporter } = options;
+  const warn = (text: string) => reporter.warn(text);
+  const { runsFolder, run: name, from } = settings;
+  const record = {
+    ...configRecord(settings),
+    data: {
+      tasks: tasks.length,
+      tasksDigest: tasksDigest(tasks),
+      evaluate: heldOut.length,
+      evaluateDigest: tasksDigest(heldOut),
+    },
+  };
+  const path = join(runsFolder, name);
+  // A run that goes on keeps its lineage, whatever became of the run that it came from.
+  const known = fresh ? undefined : ((await unfinishedConfig(path))?.lineage as Lineage | undefined);
+  const source = from === undefined || known !== undefined ? undefined : await findSource(from, path, warn);
+  const lineage = known ?? (source && lineageOf(source));
+  const config = lineage === undefined ? record : { ...record, lineage };
+  const opened = await RunFolder.open({ runsFolder, name, config, fresh, warn });
+  const { folder, movedTo, continued, checkpoint } = opened;
+  if (movedTo !== undefined) reporter.info(`the earlier run of that name is now ${movedTo}`);
+  if (continued) sayContinued(folder.path, checkpoint, reporter);
+  try {
+    const begin = checkpoint ?? source ?? (lineage && (await readCheckpoint(lineage.checkpoint)));
+    if (begin !== undefined && begin !== checkpoint) reporter.info(`the weights are those of ${begin.path}`);
+    return { folder, checkpoint, begin, config: configDigest(record) };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+function sayContinued(run: string, checkpoint: Checkpoint | undefined, reporter: Reporter): void {
+  const step = checkpoint?.state.step ?? 0;
+  const where = step === 0 ? "from the beginning, since it has no checkpoint yet" : `after step ${step}`;
+  reporter.info(`the run in ${run} was not finished; it goes on ${where}`);
+  reporter.event({ kind: "continued", step, run });
+}
+
+async function findSource(from: string, run: string, warn: (text: string) => void): Promise<Checkpoint> {
+  const inside = relative(resolve(run), resolve(from));
+  if (inside === "" || !(inside.startsWith("..") || isAbsolute(inside))) {
+    throw new RunFolderError({
+      code: "E_RUN_FROM",
+      message: `A run in ${run} cannot begin from ${from}: that is its own folder.`,
+      hint: "give the new run another name with --run.",
+      facts: { run, from },
+    });
+  }
+  return findCheckpoint(from, warn);
+}
+
+function lineageOf({ path, state, manifest }: Checkpoint): Lineage {
+  return { checkpoint: resolve(path), step: state.step, versions: state.versions, config: manifest.config };
+}
+
+/** What a checkpoint keeps the state of, besides policies. A memory that cannot say its state is not kept. */
+export function statefulParts<Task>({ method, memory }: TrainSettings<Task>): Map<string, StatefulPart> {
+  const parts = new Map<string, StatefulPart>([["method", method]]);
+  if (memory !== undefined) parts.set("memory", memory);
+  return parts;
+}
