@@ -4,6 +4,7 @@
  */
 
 import { Tokenizer } from "@huggingface/tokenizers";
+import { openAiMessages, openAiTools } from "../../openai-messages.ts";
 import type { ChatMessage, ChatTool, ParsedToolCalls, PolicyTokenizer } from "../../policy.ts";
 import { type AddedToken, AddedTokenMatcher } from "./added-tokens.ts";
 import { type ChatTemplateInput, ChatTemplates, type TemplateMessage } from "./chat-template.ts";
@@ -12,7 +13,6 @@ import { TokenizerError } from "./errors.ts";
 import { speedUpSplits } from "./fast-split.ts";
 import { type BrokenTokens, breakTokens } from "./guarded-content.ts";
 import { addedTokensOf, endTokensOf, namedTokens } from "./special-tokens.ts";
-import { templateMessages, templateTools } from "./template-messages.ts";
 import { type TokenBytes, TokenDecoder } from "./token-decoder.ts";
 import { badFormat, readTokenizerFiles, type TokenizerFiles } from "./tokenizer-files.ts";
 import { portableTokenizerJson } from "./tokenizer-json.ts";
@@ -187,12 +187,12 @@ export class ModelTokenizer implements PolicyTokenizer {
     messages: readonly (ChatMessage | TemplateMessage)[],
     { template, ...input }: Omit<EncodeChatOptions, "specialTokenText"> = {},
   ): string {
-    const tools = templateTools(input.tools ?? []);
+    const tools = openAiTools(input.tools ?? []);
     const chosen = this.#templates.select(template, tools.length > 0);
     if (tools.length > 0) chosen.requireTools();
     return chosen.render({
       ...input,
-      messages: templateMessages(messages),
+      messages: openAiMessages(messages),
       ...(input.tools === undefined ? {} : { tools }),
     });
   }

@@ -157,6 +157,23 @@ describe("templates that change what came before", () => {
   });
 });
 
+describe("SentencePiece-like tokenizers, which give a text's first word a space", () => {
+  const lines = "{% for m in messages %}{{ m.content }}\n{% endfor %}";
+
+  test("text that goes on from what was cut off gets none", async () => {
+    const model = await tokenizer("metaspace", lines);
+    const output = outputOf(model, "Lima", false);
+    const more = model.continueChat({ messages: [user("q")], output }, [user("Sure?")]);
+    expect(model.decode(join(model.encodeChat([user("q")]), output, more!))).toBe("q\n Lima\nSure?\n");
+  });
+
+  test("the space of a sampled word is part of the output", async () => {
+    const trims = await tokenizer("metaspace", "{% for m in messages %}{{ m.content | trim }}\n{% endfor %}");
+    const output = outputOf(trims, "Lima", false);
+    expect(trims.continueChat({ messages: [user("q")], output }, [user("Sure?")])).toBeUndefined();
+  });
+});
+
 describe("what is said and what tools are, to templates", () => {
   test("calls and answers have OpenAI's structure, with ids that belong together", async () => {
     const model = await tokenizer("qwen2", "{{ messages | tojson }}{{ tools | tojson }}");
