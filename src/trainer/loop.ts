@@ -155,6 +155,7 @@ export class TrainingLoop<Task> {
     const sampledAt = performance.now();
     const trajectories = groups.flatMap((group) => group.trajectories);
     const credited = groups.map((group) => creditGroup(group, runner));
+    crashPoint("after rewards");
     if (recordEpisodesEvery > 0 && step % recordEpisodesEvery === 0) {
       folder.episodes(String(step).padStart(6, "0"), episodeLines(trajectories, credited));
     }

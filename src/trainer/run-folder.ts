@@ -5,7 +5,7 @@
  */
 
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { TroupeError } from "../errors.ts";
 import { crashPoint } from "../store/crash-point.ts";
@@ -65,7 +65,7 @@ export class RunFolder {
       const unfinished = fresh ? undefined : await unfinishedConfig(path);
       if (unfinished !== undefined) refuseChanged(path, unfinished, config);
       let movedTo: string | undefined;
-      if (unfinished === undefined && existsSync(path)) {
+      if (unfinished === undefined && existsSync(path) && !(await isUnused(path))) {
         movedTo = firstFree(path);
         await rename(path, movedTo);
       }
@@ -156,6 +156,16 @@ export async function unfinishedConfig(path: string): Promise<ConfigRecord | und
   if (config === undefined) return undefined;
   const summary = await readJson(join(path, "summary.json"));
   return summary === undefined || summary.interrupted === true ? config : undefined;
+}
+
+/** Where a process died before it wrote anything. */
+async function isUnused(path: string): Promise<boolean> {
+  const own: ReadonlySet<string> = new Set(["run.lock", "episodes", "checkpoints", "config.json.partial"]);
+  const inside = async (name: string) => (await readdir(join(path, name)).catch(() => [])).length;
+  return (
+    (await readdir(path)).every((name) => own.has(name)) &&
+    (await inside("episodes")) + (await inside("checkpoints")) === 0
+  );
 }
 
 /** Undefined if there is none. @throws RunFolderError if it is not JSON. */

@@ -1,0 +1,103 @@
+/**
+ * @file `kill -9` at every named place and at random moments: the same command goes on, and what comes out is equal to
+ * the bit. `npm run test:crash` is the long form.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { stream } from "../../src/random/stream.ts";
+import { crashPoints } from "../../src/store/crash-point.ts";
+import { modelFixture } from "../engine/local/worker/model-fixture.ts";
+import { CrashRun } from "./crash/harness.ts";
+
+/** Kills at random moments, in chains of six over one run. */
+const kills = Number(process.env.TROUPE_CRASH_KILLS ?? 6);
+const long = kills > 6;
+
+const runs: CrashRun[] = [];
+const newRun = (model?: string) => {
+  const run = new CrashRun(model);
+  runs.push(run);
+  return run;
+};
+afterAll(() => {
+  for (const run of runs) run.remove();
+});
+
+describe("two tabular policies", () => {
+  let expected: unknown;
+  beforeAll(async () => {
+    const run = newRun();
+    await run.finish();
+    expected = run.outcome();
+    expect(JSON.stringify(expected)).toContain("\\"updated\\":true");
+  });
+
+  test("one run, killed at one named place after the other", async () => {
+    const run = newRun();
+    const survived: string[] = [];
+    for (const place of crashPoints) {
+      const { killed, output, code } = await run.attempt({ crashAt: place });
+      if (!killed) survived.push(`${place}: ended with ${code}\n${output}`);
+      if (place !== "after summary") expect(run.finished, place).toBe(false);
+    }
+    expect(survived).toEqual([]);
+    await run.finish();
+    expect(run.outcome()).toEqual(expected);
+  });
+
+  test(`killed ${kills} times at random moments`, async () => {
+    for (let chain = 0; chain * 6 < kills; chain++) {
+      const run = newRun();
+      let killed = 0;
+      for (let i = 0; i < 6 && !run.finished; i++) {
+        // A process needs about 0.3 s to begin, and the run another half.
+        const killAfter = 250 + 500 * stream(chain, "kill after", i).uniform();
+        if ((await run.attempt({ killAfter })).killed) killed++;
+      }
+      expect(killed).toBeGreaterThan(0);
+      await run.finish();
+      expect(run.outcome(), `chain ${chain}`).toEqual(expected);
+    }
+  });
+
+  test.runIf(long)(
+    "killed at each named place, at its first, second, fifth and twentieth passing",
+    async () => {
+      for (const place of crashPoints) {
+        for (const count of [1, 2, 5, 20]) {
+          const run = newRun();
+          await run.attempt({ crashAt: `${place}:${count}` });
+          await run.finish();
+          expect(run.outcome(), `${place}:${count}`).toEqual(expected);
+          run.remove();
+        }
+      }
+    },
+  );
+});
+
+describe("two policies of the local engine", () => {
+  const places = [
+    "after sampling:2",
+    "between policies:3",
+    "checkpoint after one policy:2",
+    "checkpoint before prune:2",
+  ];
+
+  test("killed at some places, continued to equal weights", async () => {
+    const model = await modelFixture();
+    try {
+      const whole = newRun(model.folder);
+      await whole.finish();
+      const run = newRun(model.folder);
+      for (const crashAt of long ? crashPoints : places) {
+        const { killed, output } = await run.attempt({ crashAt });
+        expect(killed, `${crashAt}\n${output}`).toBe(true);
+      }
+      await run.finish();
+      expect(run.outcome()).toEqual(whole.outcome());
+    } finally {
+      model.remove();
+    }
+  });
+});
