@@ -21,7 +21,8 @@ export function nodeFailure(error: unknown, code: string, index: number): NodeFa
     const { boundary } = error as { readonly boundary?: unknown };
     return {
       code: error.code,
-      message,
+      // The hint is a field of its own.
+      message: message.split("\n  Try: ")[0]!,
       ...(error.hint === undefined ? {} : { hint: error.hint }),
       ...(typeof boundary === "string" ? { boundary } : {}),
     };

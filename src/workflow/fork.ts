@@ -21,12 +21,17 @@ export interface ForkOptions<Task>
     > {
   /** The episode to branch off, ended or not. */
   readonly trajectory: Trajectory;
-  /** The call (its id) that is made anew; everything issued before it is replayed. */
+  /**
+   * The call (its id) that is made anew; everything issued before it is replayed. The number of its calls: none is, and
+   * what comes after its last call goes on from there (with a `task` that asks for more).
+   */
   readonly at: number;
   /** Which branch: the same number gives the same tokens, another one others. */
   readonly branch: number;
   /** Do not sample call `at`, but put this text in its place, and go on. It is in no batch. */
   readonly edit?: { readonly text: string };
+  /** Another task than the recorded one. What comes before the branch point must be the same under both. Default: the recorded one. */
+  readonly task?: Task;
   /** Default: the recorded episode's. */
   readonly stage?: Stage;
 }
@@ -42,7 +47,7 @@ export interface ForkOptions<Task>
 export async function forkEpisode<Task>(options: ForkOptions<Task>): Promise<Trajectory> {
   const { workflow, trajectory, at, branch, policies, assignment, edit } = options;
   const call = trajectory.calls[at];
-  if (call === undefined) {
+  if (call === undefined && (at !== trajectory.calls.length || edit !== undefined)) {
     throw new WorkflowDefinitionError({
       code: "E_FORK_PLACE",
       message: `Episode ${trajectory.id} has no call ${at}; it has ${trajectory.calls.length}.`,
@@ -51,16 +56,18 @@ export async function forkEpisode<Task>(options: ForkOptions<Task>): Promise<Tra
     });
   }
   const clock: Clock = options.clock ?? systemClock;
+  const before = call?.issued ?? Number.POSITIVE_INFINITY;
   const kept: Effect[] = effectsOf(trajectory).filter(
-    ({ kind, record }) => record.issued < call.issued && (kind === "draw" || record.settled >= 0),
+    ({ kind, record }) => record.issued < before && (kind === "draw" || record.settled >= 0),
   );
-  if (edit !== undefined) kept.push({ kind: "call", record: edited(call, edit.text, options) });
+  if (edit !== undefined && call !== undefined)
+    kept.push({ kind: "call", record: edited(call, edit.text, options) });
   const recorded = new RecordedEffects(kept, "happens", clock);
   const forks = [...trajectory.forks, { at, branch }];
   const stage = options.stage ?? trajectory.stage;
   const { trajectory: forked } = await execute({
     workflow,
-    task: trajectory.task,
+    task: options.task ?? trajectory.task,
     stage,
     identity: trajectory.identity,
     seed: trajectory.seed,
@@ -72,12 +79,16 @@ export async function forkEpisode<Task>(options: ForkOptions<Task>): Promise<Tra
     signal: options.signal,
     onEffect: options.onEffect,
   });
-  return checkPrefix(recorded, forked);
+  // After the last call a longer episode may do without what the shorter one did at its end.
+  return checkPrefix(recorded, forked, call?.issued ?? trajectory.calls.at(-1)?.issued ?? -1);
 }
 
 /** A prefix that was not asked for again means that the workflow does something else now. */
-function checkPrefix(recorded: RecordedEffects, forked: Trajectory): Trajectory {
-  const [missed] = recorded.untaken().sort((left, right) => left.record.issued - right.record.issued);
+function checkPrefix(recorded: RecordedEffects, forked: Trajectory, upTo: number): Trajectory {
+  const [missed] = recorded
+    .untaken()
+    .filter(({ record }) => record.issued <= upTo)
+    .sort((left, right) => left.record.issued - right.record.issued);
   if (missed === undefined || forked.status === "cancelled") return forked;
   const error = new ReplayDivergenceError({
     boundary: "workflow",
