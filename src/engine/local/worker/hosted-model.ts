@@ -34,6 +34,9 @@ import { EngineError } from "./errors.ts";
 import type { LocalModelOptions } from "./protocol.ts";
 import { hasSharedBase, releaseWeights, shareBase } from "./shared-bases.ts";
 
+/** CHOSEN: scoring alone is as fast in smaller microbatches, and a reference should not need a training pass's memory. */
+const scoringTokens = 2048;
+
 const valueHeadFile = "value_head.safetensors";
 
 interface Parts {
@@ -79,6 +82,7 @@ export class HostedModel {
       const valueShapes = options.valueHead ? valueHeadShapes(config) : [];
       const ownsWeights = trainable && lora === null;
       const { settings } = fitMemory(config, {
+        ...(trainable ? {} : { microbatchTokens: scoringTokens }),
         ...options,
         ...(lora ? { lora } : {}),
         baseInMemory: !ownsWeights && hasSharedBase(folder),

@@ -55,7 +55,7 @@ export interface LocalModelOptions {
   readonly slots?: number;
   /** Longest sequence (prompt and output). Default: the model's. */
   readonly contextLength?: number;
-  /** Tokens of one training microbatch. Default 8192. */
+  /** Tokens of one microbatch. Default 8192; 2048 for a frozen policy. */
   readonly microbatchTokens?: number;
   /** Seeds fresh weights (adapter, value head). Default 0. */
   readonly seed?: number;

@@ -81,3 +81,25 @@ test("values are refused where there is no value head, and the next call works",
   expect(await logprobs(frozen)).toHaveLength(7);
   await frozen.close();
 });
+
+test("all weights, an adapter and a frozen policy over one folder train and stay apart", async () => {
+  const lora = { rank: 2, alpha: 4, targets: ["v_proj"] } as const;
+  const [whole, adapter, frozen] = await Promise.all([
+    openLocalPolicy("whole", fixture.folder),
+    openLocalPolicy("adapter", fixture.folder, { lora }),
+    openLocalPolicy("frozen", fixture.folder, { trainable: false }),
+  ]);
+  const start = await logprobs(frozen);
+  await learn(whole);
+  const learnt = await logprobs(whole);
+  expect(learnt).not.toEqual(start);
+  expect(await logprobs(adapter)).toEqual(start);
+  await learn(adapter);
+  expect(await logprobs(adapter)).not.toEqual(start);
+  expect(await logprobs(whole)).toEqual(learnt);
+  expect(await logprobs(frozen)).toEqual(start);
+  // The base stays while any of its users is open.
+  await frozen.close();
+  await expect(logprobs(adapter)).resolves.toHaveLength(7);
+  await Promise.all([whole.close(), adapter.close()]);
+});
