@@ -55,7 +55,7 @@ export async function openLocalPolicy(
 ): Promise<LocalPolicy | FrozenLocalPolicy> {
   // The tokenizer is read first: a folder without one must be refused before weights are.
   const tokenizer = await ModelTokenizer.load(folder);
-  const place = joinGroup(worker, settings);
+  const place = await joinGroup(worker, settings);
   try {
     const opened = await place.client.call("open", folder, options);
     const Class = options.trainable === false ? FrozenLocalPolicy : LocalPolicy;

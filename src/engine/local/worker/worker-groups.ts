@@ -26,13 +26,17 @@ export interface GroupPlace {
 
 const groups = new Map<string, Group>();
 
+/** Threads that are about to end. Until then the runtime's pool is theirs, and so is their memory. */
+const ending = new Set<Promise<void>>();
+
 /** Names of the groups whose threads run. */
 export function workerGroups(): readonly string[] {
   return [...groups.keys()];
 }
 
 /** @throws EngineError when the settings contradict those of the group, or the process's kernel threads. */
-export function joinGroup(name: string, settings: EngineSettings = {}): GroupPlace {
+export async function joinGroup(name: string, settings: EngineSettings = {}): Promise<GroupPlace> {
+  await Promise.all(ending);
   for (const [key, { client }] of groups) if (client.failed) groups.delete(key);
   let group = groups.get(name);
   if (group) {
@@ -59,7 +63,10 @@ function place(name: string, group: Group): GroupPlace {
       group.users -= 1;
       if (group.users > 0) return;
       if (groups.get(name) === group) groups.delete(name);
-      await group.client.shutDown();
+      const end = group.client.shutDown();
+      ending.add(end);
+      await end;
+      ending.delete(end);
     },
   };
 }

@@ -60,7 +60,7 @@ test("a group that fails takes its own policies with it and no others", async ()
   const healthy = await open("healthy");
   const dead = await openLocalPolicy("dead", fixture.folder, {}, { worker: "dead" });
   const inFlight = dead.sample({ prompt: Int32Array.of(5), maxTokens: 200, key: key(1) });
-  const place = joinGroup("dead");
+  const place = await joinGroup("dead");
   await place.client.terminate();
   await expect(inFlight).rejects.toMatchObject({
     code: "E_ENGINE_STOPPED",
@@ -86,6 +86,15 @@ test("kernel threads are one choice for a process, the binding one for a group",
   await open("a", { threads: 1 });
   await open("b");
   expect((await open("c", { backend: "stock" })).backend).toMatch(/^stock/);
+});
+
+test("a group that starts while the last one ends may have other kernel threads", async () => {
+  const policies = await Promise.all([1, 2, 3].map((n) => open(`before ${n}`, { threads: 2 })));
+  opened.length = 0;
+  const closing = Promise.all(policies.map((policy) => policy.close()));
+  const next = await open("after", { threads: 1 });
+  await expect(next.forward(batch)).resolves.toBeDefined();
+  await closing;
 });
 
 test("a folder that cannot be opened leaves no thread behind", async () => {
