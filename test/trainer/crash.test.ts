@@ -29,7 +29,7 @@ describe("two tabular policies", () => {
     const run = newRun();
     await run.finish();
     expected = run.outcome();
-    expect(JSON.stringify(expected)).toContain("\\"updated\\":true");
+    expect(JSON.stringify(expected)).toContain(String.raw`\"updated\":true`);
   });
 
   test("one run, killed at one named place after the other", async () => {
