@@ -4,10 +4,24 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { registerDoctor } from "./doctor.ts";
 import { describeError, errorFacts, exitCodeOf, exitCodes } from "./errors.ts";
+import { registerEval } from "./eval-command.ts";
+import { registerInit } from "./init-command.ts";
 import { registerPull } from "./pull.ts";
+import { registerReplay } from "./replay-command.ts";
+import { registerRuns } from "./runs-command.ts";
+import { registerShow } from "./show-command.ts";
 import { registerTrain } from "./train-command.ts";
 
 const exitCodeHelp = `
+From nothing to a trained team:
+  troupe init my-team && cd my-team && npm install
+  npx troupe train train.ts --dry    what would happen, in seconds
+  npx troupe train train.ts          train; Ctrl-C saves, the same command goes on
+  npx troupe runs                    what was trained
+  npx troupe show <run>              its curve, its groups, its episodes
+  npx troupe eval train.ts --checkpoint runs/<run>
+
+Every command has --help and, for programs, --json.
 Exit codes: 0 done · 1 failed · 2 wrong use or faulty configuration, nothing spent · 3 run stopped because going on was
 worthless · 130 interrupted.`;
 
@@ -20,7 +34,12 @@ export function createProgram(): Command {
     .version(version)
     .addHelpText("after", exitCodeHelp)
     .exitOverride();
+  registerInit(program);
   registerTrain(program);
+  registerEval(program);
+  registerRuns(program);
+  registerShow(program);
+  registerReplay(program);
   registerDoctor(program);
   registerPull(program);
   // A command that was built apart and added would end the process itself.

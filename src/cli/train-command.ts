@@ -1,86 +1,65 @@
-/** @file `troupe train <file>`: runs the configuration that a file exports. */
+/** @file `troupe train <file>`: runs the configuration that a file exports; with `--dry` only up to the first update. */
 
-import { type Command, InvalidArgumentError } from "commander";
-import { isTrainConfig } from "../trainer/config.ts";
+import type { Command } from "commander";
+import { dryRun } from "../trainer/dry-run.ts";
 import { consoleReporter, jsonReporter } from "../trainer/reporter.ts";
 import { train } from "../trainer/train.ts";
+import { integer, loadTrainConfig, stopOnInterrupt } from "./command-output.ts";
 import { CommandLineError, exitCodes } from "./errors.ts";
-import { loadDefault } from "./load-file.ts";
 
 interface TrainFlags {
   readonly run?: string;
   readonly runsFolder?: string;
   readonly steps?: number;
   readonly seed?: number;
+  readonly from?: string;
+  readonly fresh?: boolean;
+  readonly dry?: boolean;
+  readonly groups?: number;
   readonly json?: boolean;
-}
-
-function integer(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() !== "" && Number.isSafeInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(
-      `Expected an integer${least > Number.MIN_SAFE_INTEGER ? ` of at least ${least}` : ""}.`,
-    );
-  };
 }
 
 export function registerTrain(program: Command): void {
   program
     .command("train")
-    .description("train the policies behind a workflow")
+    .description("train the policies behind a workflow; a run that was stopped or killed goes on")
     .argument("<file>", "TypeScript or JavaScript file whose default export is trainConfig({ … })")
+    .option(
+      "--dry",
+      "check everything, run a few groups, say what they show, and stop before the first update",
+    )
+    .option("--groups <number>", "with --dry: groups to run (default: 4, or those of a step)", integer(1))
     .option("--run <name>", "name of the run; an earlier run of that name is moved aside, not overwritten")
-    .option("--runs-folder <folder>", "where runs are kept")
+    .option("--runs-folder <folder>", "where runs are kept (default: runs)")
     .option("--steps <number>", "optimiser steps, instead of the file's", integer(0))
     .option("--seed <number>", "seed, instead of the file's", integer(Number.MIN_SAFE_INTEGER))
+    .option("--from <run>", "begin with the weights of a checkpoint, or of a run's newest one")
+    .option("--fresh", "begin anew where an unfinished run would go on; that one is moved aside")
     .option("--json", "report as JSON lines on standard output")
     .action(async (file: string, flags: TrainFlags) => {
-      const config = await loadDefault(file);
-      if (!isTrainConfig(config)) {
+      const config = await loadTrainConfig(file);
+      const { json, fresh, dry, groups, ...overrides } = flags;
+      if (groups !== undefined && dry !== true) {
         throw new CommandLineError({
-          code: "E_TRAIN_FILE",
-          message: `The default export of ${file} is ${config === undefined ? "missing" : "not a training configuration"}.`,
-          hint: 'write `export default trainConfig({ … })`, with trainConfig from "troupe".',
+          code: "E_OPTION",
+          message: "--groups belongs to --dry; a step of training runs the `tasksPerStep` of the file.",
+          hint: "add --dry, or leave --groups out.",
         });
       }
-      const { json, ...overrides } = flags;
-      const stop = stopOnInterrupt();
+      const reporter = json === true ? jsonReporter() : consoleReporter();
+      const stop = stopOnInterrupt(dry === true ? "stopping" : "stopping at the next safe point and saving");
+      const options = { ...config, ...overrides };
+      const { signal } = stop;
       try {
-        const reporter = json === true ? jsonReporter() : consoleReporter();
-        const { interrupted } = await train({ ...config, ...overrides }, { reporter, signal: stop.signal });
+        if (dry === true) {
+          await dryRun(options, { reporter, signal, ...(groups === undefined ? {} : { groups }) });
+          if (signal.aborted) process.exitCode = exitCodes.interrupted;
+          return;
+        }
+        const { interrupted } = await train(options, { reporter, signal, fresh: fresh === true });
         if (interrupted) process.exitCode = exitCodes.interrupted;
       } finally {
         stop.dispose();
       }
     });
-}
-
-/**
- * First Ctrl-C: stop at a safe point. Second: leave at once. A terminal's Ctrl-C may arrive twice, since npm passes on
- * what the process has received already, so a second one counts only after a moment.
- */
-function stopOnInterrupt(): { readonly signal: AbortSignal; dispose(): void } {
-  const controller = new AbortController();
-  let firstAt = 0;
-  const onSignal = () => {
-    if (controller.signal.aborted) {
-      if (performance.now() - firstAt > 500) process.exit(exitCodes.interrupted);
-      return;
-    }
-    firstAt = performance.now();
-    process.stderr.write(
-      "\nstopping at the next safe point and saving; press Ctrl-C again to leave at once\n",
-    );
-    controller.abort(new Error("interrupted"));
-  };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
-  return {
-    signal: controller.signal,
-    dispose: () => {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
-    },
-  };
 }
