@@ -1,6 +1,7 @@
 /**
- * @file A language model of the AI SDK (specification v3) as a frozen participant. The types below are the part of the
- * specification that is used, so that no package is needed; `doGenerate` is called directly, with attempts of our own.
+ * @file A language model of the AI SDK as a frozen participant: specification v3 (AI SDK 6) or v4 (7), which agree in
+ * what is used here. The type below is that part, so no package is needed. `doGenerate` is called directly, with
+ * attempts of our own.
  */
 
 import { type OpenAiToolCall, openAiMessages } from "../openai-messages.ts";
@@ -11,7 +12,7 @@ import { filtered, isObject, readToolCall } from "./chat-completions.ts";
 import { excerpt, RemoteError, Retryable } from "./errors.ts";
 import { checkLimits, type RemoteLimits, settingsFault, textPolicy } from "./text-policy.ts";
 
-/** What is used of `LanguageModelV3` of `@ai-sdk/provider`. */
+/** What is used of `LanguageModelV3` and `LanguageModelV4` of `@ai-sdk/provider`. */
 export interface AiSdkModel {
   readonly specificationVersion: string;
   readonly provider: string;
@@ -21,7 +22,7 @@ export interface AiSdkModel {
 }
 
 /**
- * @throws RemoteError E_REMOTE_SETTINGS when it is no model of specification v3 (`ai` 6)
+ * @throws RemoteError E_REMOTE_SETTINGS when it is no model of specification v3 or v4
  * @example
  * import { anthropic } from "@ai-sdk/anthropic";
  * policies: { small: local("assets/atlas-small"), judge: aiSdk(anthropic("claude-sonnet-4-5")) }
@@ -29,26 +30,46 @@ export interface AiSdkModel {
 export function aiSdk(model: AiSdkModel, limits: RemoteLimits = {}): PolicySpec<TextPolicy> {
   if (!isObject(model) || typeof model.doGenerate !== "function")
     throw settingsFault('aiSdk(…) takes a language model such as openai("gpt-5-mini")');
-  if (model.specificationVersion !== "v3")
+  if (!["v3", "v4"].includes(model.specificationVersion))
     throw settingsFault(
-      `the model ${model.modelId} has specification ${model.specificationVersion}, and v3 is needed`,
+      `the model ${model.modelId} has specification ${model.specificationVersion}, and v3 or v4 is needed`,
     );
   checkLimits(limits);
   const { provider, modelId } = model;
   return {
     kind: "ai-sdk",
     settings: { provider, model: modelId, ...limits },
-    open: async ({ name }) =>
-      textPolicy({ name, model: `${provider} ${modelId}`, limits }, async (request, signal) => {
+    open: async ({ name }) => {
+      const told = new Set<string>();
+      return textPolicy({ name, model: `${provider} ${modelId}`, limits }, async (request, signal) => {
         let result: unknown;
         try {
           result = await model.doGenerate(callOptions(request, signal) as never);
         } catch (cause) {
           throw failed(name, model, cause);
         }
+        warnOnce(result, name, told);
         return readResult(result, name);
-      }),
+      });
+    },
   };
+}
+
+/** Providers drop settings that their model lacks, and say so here. Many have no seed; that one is not told. */
+function warnOnce(result: unknown, policy: string, told: Set<string>): void {
+  if (!isObject(result) || !Array.isArray(result.warnings)) return;
+  for (const warning of result.warnings.filter(isObject)) {
+    const subject = warning.feature ?? warning.setting ?? warning.message;
+    if (typeof subject !== "string" || subject === "seed" || told.has(subject)) continue;
+    told.add(subject);
+    const details = typeof warning.details === "string" ? `: ${excerpt(warning.details)}` : "";
+    process.emitWarning(
+      `Policy "${policy}": the provider reports ${String(warning.type)} ${subject}${details}`,
+      {
+        code: "TROUPE_REMOTE_SETTING",
+      },
+    );
+  }
 }
 
 function callOptions(

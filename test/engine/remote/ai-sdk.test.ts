@@ -178,8 +178,27 @@ describe("failures", () => {
     expect((await policy.generate(request({ sampling: { minP: 0, repetitionPenalty: 1 } }))).text).toBe("x");
   });
 
+  test("a setting that the provider drops is told once", async () => {
+    const told: string[] = [];
+    const listen = (warning: Error) => told.push(warning.message);
+    process.on("warning", listen);
+    const warnings = [
+      { type: "unsupported", feature: "seed" },
+      { type: "unsupported", feature: "temperature", details: "not for reasoning models" },
+    ];
+    const policy = await open(model(() => ({ ...said("x"), warnings })));
+    await policy.generate(request());
+    await policy.generate(request());
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", listen);
+    expect(told).toEqual([
+      'Policy "judge": the provider reports unsupported temperature: not for reasoning models',
+    ]);
+  });
+
   test("what is no model of the specification is refused when the run is set up", () => {
     expect(() => aiSdk({ ...model(() => 0), specificationVersion: "v2" })).toThrow("v2");
+    expect(aiSdk({ ...model(() => 0), specificationVersion: "v4" }).kind).toBe("ai-sdk");
     expect(() => aiSdk("gpt-5" as never)).toThrow(expect.objectContaining({ code: "E_REMOTE_SETTINGS" }));
   });
 });
