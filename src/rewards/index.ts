@@ -1,3 +1,68 @@
 /** @file Public surface of `troupe/rewards`. */
 
+export { type AnchorVerdict, anchoredScore, anchorWeight } from "./anchored.ts";
+export { type ApplyOptions, applyRewards, type EpisodeGroup } from "./apply.ts";
+export type { JudgeSettings } from "./ask.ts";
+export {
+  type DynamicWeightsOptions,
+  dynamicWeights,
+  learningSpeedWeights,
+  slopeOf,
+} from "./dynamic-weights.ts";
+export { type GainOptions, gainRewards } from "./gain-rewards.ts";
+export { allEqualToZero, type Condition, gate } from "./gate.ts";
+export { type CallJudgeOptions, callJudge, type JudgeOptions, judge, readScore } from "./judge.ts";
+export {
+  type Candidate,
+  listed,
+  type PairwiseJudgeOptions,
+  pairwiseJudge,
+  type RelativeJudgeOptions,
+  readPreference,
+  readRanking,
+  relativeJudge,
+  shareBeaten,
+} from "./relative-judge.ts";
+export {
+  type FinishedEpisode,
+  type Json,
+  needsOf,
+  type RewardContext,
+  RewardDefinitionError,
+  type RewardFunction,
+  type RewardNeeds,
+  type RewardTerm,
+  type ScoredEpisode,
+  usageOf,
+} from "./reward.ts";
+export { type CostDiscountOptions, clip, costDiscount } from "./scale.ts";
+export { type RewardStage, type StageEnd, stages } from "./stages.ts";
+export { named, sum, type TermOrFunction, type WeightedTerms } from "./sum.ts";
+export { agentReward, callRewards, groupReward, reward } from "./terms.ts";
 export { exactMatch, normaliseAnswer, tokenF1 } from "./text-match.ts";
+export {
+  type AskTurn,
+  askRewards,
+  type CodeTurn,
+  codeRewards,
+  type FormatOutcome,
+  gains,
+  sharedOutcome,
+  type TurnReward,
+} from "./turns.ts";
+export {
+  callCount,
+  type DecayOptions,
+  decay,
+  decayed,
+  type FormatOptions,
+  format,
+  type OverlongOptions,
+  outputTokens,
+  overlong,
+  overlongPenalty,
+  parsed,
+  tokenShare,
+  toolUses,
+} from "./usage.ts";
+export { JudgeError, VerdictCache, type VerdictCacheOptions, verdictSchema } from "./verdict-cache.ts";
