@@ -4,6 +4,7 @@ import { z } from "zod";
 import { sourceName, type TaskSource } from "../data/task-source.ts";
 import type { PolicySpec } from "../engine/policy-spec.ts";
 import type { Method } from "../methods/method.ts";
+import { needsOf, type RewardTerm } from "../rewards/reward.ts";
 import type { ConcurrencyLimits } from "../workflow/gate.ts";
 import type { MemoryStore } from "../workflow/memory.ts";
 import type { Deadlines, EpisodeLimits } from "../workflow/runtime.ts";
@@ -44,6 +45,8 @@ export interface TrainOptions<Task> {
   readonly policies: Readonly<Record<string, PolicySpec>>;
   /** φ: agent → policy. May be left out if there is one policy. */
   readonly assign?: Readonly<Record<string, string>>;
+  /** Given after the episodes of a group have ended, on top of what the workflow gives itself. */
+  readonly rewards?: RewardTerm<NoInfer<Task>>;
   readonly method: Method;
   /** Optimiser update rounds. */
   readonly steps: number;
@@ -112,6 +115,7 @@ export interface TrainSettings<Task>
       | "deadlines"
       | "concurrency"
       | "memory"
+      | "rewards"
       | "limits"
       | "from"
     >
@@ -123,6 +127,7 @@ export interface TrainSettings<Task>
   readonly deadlines: Required<Deadlines>;
   readonly limits: EpisodeLimits;
   readonly memory: MemoryStore | undefined;
+  readonly rewards: RewardTerm<Task> | undefined;
   readonly from: string | undefined;
   readonly concurrency: ConcurrencyLimits & { readonly episodes: number };
 }
@@ -175,6 +180,11 @@ const schema = z.strictObject({
     }),
   ),
   assign: z.record(z.string(), z.string()).optional(),
+  rewards: z
+    .custom((value) => hasFunctions(value, "score"), {
+      error: "expected a reward term such as reward(name, (episode) => …)",
+    })
+    .optional(),
   method: z.custom((value) => hasFunctions(value, "credit", "loss"), {
     error: "expected a method such as grpo(…)",
   }),
@@ -244,7 +254,7 @@ const schema = z.strictObject({
 export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Task> {
   const parsed = schema.safeParse({ ...options });
   if (!parsed.success) throw configError(z.prettifyError(parsed.error), parsed.error.issues.length);
-  const faults = [...assignmentFaults(options), ...keepFaults(options)];
+  const faults = [...assignmentFaults(options), ...rewardFaults(options), ...keepFaults(options)];
   if (faults.length > 0) throw configError(faults.map((fault) => `✖ ${fault}`).join("\n"), faults.length);
   const [onlyPolicy] = Object.keys(options.policies);
   const assignment = new Map(
@@ -261,6 +271,7 @@ export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Ta
     policies: options.policies,
     method: options.method,
     memory: options.memory,
+    rewards: options.rewards,
     from: options.from,
     run: options.run ?? options.workflow.name.replace(/[^\w.-]+/g, "-"),
     assignment,
@@ -283,6 +294,20 @@ function* assignmentFaults<Task>({ workflow, policies, assign }: TrainOptions<Ta
     if (assign?.[agent] === undefined) {
       yield `assign.${agent}: missing; with ${names.length} policies (${names.join(", ")}) each agent must be assigned to one.`;
     }
+  }
+}
+
+function* rewardFaults<Task>({ workflow, policies, rewards }: TrainOptions<Task>): Generator<string> {
+  if (rewards === undefined) return;
+  const needs = needsOf(rewards);
+  for (const policy of needs.policies) {
+    if (!Object.hasOwn(policies, policy))
+      yield `rewards: a term of "${rewards.name}" asks policy "${policy}"; there are ${Object.keys(policies).join(", ")}.`;
+  }
+  const agents = agentsOf(workflow);
+  for (const agent of needs.agents) {
+    if (!agents.has(agent))
+      yield `rewards: a term of "${rewards.name}" is about agent "${agent}"; workflow "${workflow.name}" has ${[...agents.keys()].join(", ")}.`;
   }
 }
 
@@ -311,8 +336,19 @@ function hasFunctions(value: unknown, ...names: readonly string[]): boolean {
 
 /** The configuration as JSON: what was run, without the functions. */
 export function configRecord<Task>(settings: TrainSettings<Task>): Record<string, unknown> {
-  const { workflow, tasks, evaluate, evaluation, metrics, policies, method, assignment, memory, ...rest } =
-    settings;
+  const {
+    workflow,
+    tasks,
+    evaluate,
+    evaluation,
+    metrics,
+    policies,
+    method,
+    assignment,
+    memory,
+    rewards,
+    ...rest
+  } = settings;
   return {
     ...rest,
     workflow: {
@@ -337,5 +373,11 @@ export function configRecord<Task>(settings: TrainSettings<Task>): Record<string
     assign: Object.fromEntries(assignment),
     method: { name: method.name, ...method.settings },
     memory: memory === undefined ? "episode" : "run",
+    ...(rewards === undefined ? {} : { rewards: termRecord(rewards) }),
   };
+}
+
+/** A term and what it is made of, by name. */
+function termRecord<Task>({ name, parts = [] }: RewardTerm<Task>): unknown {
+  return parts.length === 0 ? name : { [name]: parts.map(termRecord) };
 }

@@ -10,6 +10,7 @@ import { type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
 import { bootstrapIntervals, type Interval } from "./bootstrap.ts";
 import type { EvaluatedEpisode } from "./config.ts";
 import { samplingOf } from "./evaluation-options.ts";
+import { giveRewards } from "./give-rewards.ts";
 import { refuseGradingLeaks } from "./grading-leak.ts";
 import type { EpisodeRunner } from "./groups.ts";
 import { passAt } from "./pass-at.ts";
@@ -45,21 +46,22 @@ export interface EvaluateOptions {
  * @throws RunStoppedError E_GRADING_LEAK if a prompt contained what the task is graded with.
  */
 export async function evaluate<Task>(
-  { settings, policies, shared, signal, onEpisode }: EpisodeRunner<Task>,
+  runner: EpisodeRunner<Task>,
   tasks: readonly Task[],
   { step, purpose, intervals }: EvaluateOptions,
 ): Promise<Evaluation> {
+  const { settings, policies, shared, signal, onEpisode } = runner;
   const { decoding, passAt: ks } = settings.evaluation;
   const samples = intervals ? settings.evaluation.samples : 1;
   const places = tasks.flatMap((task, index) =>
     Array.from({ length: samples }, (_, sample) => ({ task, index, sample })),
   );
   const sampling = samplingOf(decoding);
-  const measured = await mapConcurrently(
+  const episodes = await mapConcurrently(
     places,
     settings.concurrency.episodes,
-    async ({ task, index, sample }) => {
-      const trajectory = await runEpisode({
+    ({ task, index, sample }) =>
+      runEpisode({
         ...shared,
         ...(sampling === undefined ? {} : { sampling }),
         workflow: settings.workflow,
@@ -70,12 +72,20 @@ export async function evaluate<Task>(
         identity: { purpose, step, group: index, task: index, sample },
         seed: settings.seed,
         signal,
-      });
-      return trajectory.status === "complete"
-        ? measure(settings, task, trajectory)
-        : { trajectory, values: undefined, success: undefined };
-    },
+      }),
     onEpisode,
+  );
+  const groups = await giveRewards(
+    tasks.map((task, i) => ({ task, trajectories: episodes.slice(i * samples, (i + 1) * samples) })),
+    runner,
+    { step, stage: "evaluate", learn: false },
+  );
+  const measured = groups.flatMap(({ task, trajectories }) =>
+    trajectories.map((trajectory) =>
+      trajectory.status === "complete"
+        ? measure(settings, task, trajectory)
+        : { trajectory, values: undefined, success: undefined },
+    ),
   );
   const trajectories = measured.map(({ trajectory }) => trajectory);
   if (!signal.aborted) refuseGradingLeaks(trajectories, settings.gradingFields);

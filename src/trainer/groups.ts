@@ -86,6 +86,8 @@ export async function sampleGroups<Task>(
         identity: { purpose, step, ...place },
         seed: settings.seed,
         signal,
+        // Where the run has terms of its own, they are what is missing until the group has ended.
+        needsReward: settings.rewards === undefined,
       }),
     onEpisode,
   );

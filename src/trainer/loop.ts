@@ -16,6 +16,7 @@ import {
 } from "./diagnostics.ts";
 import { episodeLines } from "./episode-lines.ts";
 import { compare, type Evaluation, evaluate, evaluationSample } from "./evaluate.ts";
+import { giveRewards } from "./give-rewards.ts";
 import { creditGroup, type EpisodeRunner, sampleGroups, tasksOfStep } from "./groups.ts";
 import type { OpenPolicies } from "./policies.ts";
 import type { RunProgress } from "./progress.ts";
@@ -126,7 +127,8 @@ export class TrainingLoop<Task> {
   async #dryGroup(): Promise<void> {
     const { runner, reporter, folder, progress, tasks } = this.#parts;
     const chosen = tasksOfStep(tasks.length, 1, 1, this.#settings.seed);
-    const groups = await sampleGroups(runner, tasks, chosen, { purpose: "dry", step: 0 });
+    const sampled = await sampleGroups(runner, tasks, chosen, { purpose: "dry", step: 0 });
+    const groups = await giveRewards(sampled, runner, { step: 0, stage: "train", learn: false });
     const trajectories = groups.flatMap((group) => group.trajectories);
     folder.episodes(
       "dry",
@@ -147,12 +149,20 @@ export class TrainingLoop<Task> {
     const { method, seed, tasksPerStep, recordEpisodesEvery } = this.#settings;
     const began = performance.now();
     const chosen = tasksOfStep(tasks.length, tasksPerStep, step, seed);
-    const groups = await sampleGroups(runner, tasks, chosen, { purpose: "train", step });
+    const sampled = await sampleGroups(runner, tasks, chosen, { purpose: "train", step });
     if (runner.signal.aborted) return false;
     // A disk that is full is met here, before anything is learned from what it could not keep.
     await runner.journal?.flush();
     crashPoint("after sampling");
     const sampledAt = performance.now();
+    const evaluation = progress.newest;
+    const groups = await giveRewards(sampled, runner, {
+      step,
+      stage: "train",
+      learn: true,
+      ...(evaluation === undefined ? {} : { evaluation }),
+    });
+    if (runner.signal.aborted) return false;
     const trajectories = groups.flatMap((group) => group.trajectories);
     const credited = groups.map((group) => creditGroup(group, runner));
     crashPoint("after rewards");
