@@ -14,7 +14,7 @@ export interface AttemptSettings {
   readonly deadlineSeconds?: number;
   /** Default 8. */
   readonly attempts?: number;
-  /** Seconds; the n-th wait is uniform in [0, min(longestWait, firstWait · 2ⁿ)). Default 0.5. */
+  /** Seconds; the n-th wait is uniform in [0, min(longestWait, firstWait · 2ⁿ⁻¹)). Default 0.5. */
   readonly firstWaitSeconds?: number;
   /** Seconds. Default 30. */
   readonly longestWaitSeconds?: number;
