@@ -1,6 +1,6 @@
 /**
  * @file Trajectories as JSON lines, schema "troupe.episode/2", written and read. Ids and log-probs survive exactly
- * (float32 in 9 digits). Described in docs/run-folder.md.
+ * (float32 in 9 digits). Described in docs/episode-schema.md.
  */
 
 import { TroupeError } from "../errors.ts";
