@@ -93,7 +93,7 @@ export class VerdictCache {
     for (const [i, line] of lines.entries()) {
       const entry = entryOf(line);
       if (entry !== undefined) this.#keep(entry.hash, entry.text);
-      else if (line !== "" && i < lines.length - 1) throw this.#foreign(file, i + 1);
+      else if (!isTorn(line)) throw this.#foreign(file, i + 1);
     }
     // A torn last line, of a process that was killed, must not swallow the next one.
     if (lines.at(-1) !== "") await this.#append(file, "\n");
@@ -116,6 +116,11 @@ export class VerdictCache {
     });
   }
 }
+
+const opening = `{"schema":${JSON.stringify(verdictSchema)}`;
+
+/** The beginning of a verdict, of a process that was killed while it wrote; or an empty line. */
+const isTorn = (line: string) => line.startsWith(opening) || opening.startsWith(line);
 
 function entryOf(line: string): { readonly hash: string; readonly text: string } | undefined {
   try {
