@@ -24,10 +24,18 @@ export {
   tabularPolicy,
 } from "./testing/index.ts";
 export {
+  type CheckpointEvaluation,
   consoleReporter,
+  type Decoding,
+  type DryRun,
+  type DryRunControl,
   describeEpisode,
+  dryRun,
+  type EvaluateControl,
   type EvaluatedEpisode,
+  type EvaluationOptions,
   type EvaluationSummary,
+  evaluatePolicies,
   jsonReporter,
   type LearningRate,
   type LearningRateSchedule,

@@ -22,6 +22,8 @@ test("the public surface changes only on purpose", () => {
       "agent",
       "consoleReporter",
       "describeEpisode",
+      "dryRun",
+      "evaluatePolicies",
       "exactMatch",
       "grpo",
       "isTrainable",

@@ -9,6 +9,9 @@ import { loadTrainConfig, print, printJson } from "./command-output.ts";
 import { CommandLineError, exitCodes } from "./errors.ts";
 import { episodeFiles } from "./find-run.ts";
 
+/** One change of the workflow makes all episodes diverge in the same way. */
+const shownDivergences = 3;
+
 interface ReplayFlags {
   readonly file: string;
   readonly episode?: string;
@@ -52,7 +55,7 @@ export function registerReplay(program: Command): void {
           );
           counts[outcome.outcome]++;
           if (flags.json === true) printJson(outcome);
-          else if (outcome.outcome === "diverged")
+          else if (outcome.outcome === "diverged" && counts.diverged <= shownDivergences)
             print(`${outcome.episode}: diverged\n  ${outcome.message!.replaceAll("\n", "\n  ")}`);
           else if (flags.episode !== undefined) print(`${outcome.episode}: ${outcome.outcome}`);
         }
@@ -64,6 +67,8 @@ export function registerReplay(program: Command): void {
       else {
         const cancelled =
           counts.cancelled === 0 ? "" : `, ${counts.cancelled} were stopped before their end and have none`;
+        if (counts.diverged > shownDivergences)
+          print(`… and ${counts.diverged - shownDivergences} more diverge; --json lists them all`);
         print(`${counts.equal} of ${all} episodes replay equal${cancelled} (${seconds.toFixed(2)} s)`);
       }
       if (counts.diverged > 0) process.exitCode = exitCodes.failed;

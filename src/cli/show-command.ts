@@ -65,10 +65,10 @@ async function showStep(run: RunRecord, step: number, { group, json }: ShowFlags
   const groups = recorded ? groupViews(await readEpisodes(join(run.path, "episodes", `${name}.jsonl`))) : [];
   if (group === undefined) {
     if (json === true) return printJson({ metrics: metrics ?? null, groups });
-    if (metrics !== undefined) print(describeStepMetrics(metrics));
+    if (metrics !== undefined) print(`${describeStepMetrics(metrics)}\n`);
     print(
       recorded
-        ? `\n${describeGroups(groups)}`
+        ? describeGroups(groups)
         : "  its episodes were not recorded (`recordEpisodesEvery` in the training file)",
     );
     return;

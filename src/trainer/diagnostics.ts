@@ -80,7 +80,8 @@ export function findingsOf(report: EpisodeReport): readonly Finding[] {
       });
     }
   }
-  findings.push(...signalFindings(report));
+  const explained = findings.length > 0;
+  findings.push(...signalFindings(report, explained));
   return findings;
 }
 
@@ -93,7 +94,8 @@ const boundaryHints: Readonly<Record<string, string>> = {
   internal: "Troupe itself; please report it",
 };
 
-function signalFindings({ groups, reward, episodes, failed }: EpisodeReport): Finding[] {
+/** `explained`: something was found that makes outputs worthless, so the tasks are not to blame yet. */
+function signalFindings({ groups, reward, episodes, failed }: EpisodeReport, explained: boolean): Finding[] {
   const { count, withoutSpread, atMost, atLeast } = groups;
   if (count === 0 || withoutSpread * 2 <= count) return [];
   const which =
@@ -105,6 +107,15 @@ function signalFindings({ groups, reward, episodes, failed }: EpisodeReport): Fi
   const all = reward.least === reward.most && withoutSpread === count;
   const value = `all ${episodes - failed} rewards are ${reward.most.toFixed(3)}`;
   const seen = all ? `${which}: ${value}` : which;
+  if (explained) {
+    return [
+      {
+        code: "no signal",
+        text: `${seen}; what was said before explains it.`,
+        hint: "correct that first, and look again with --dry.",
+      },
+    ];
+  }
   if (atMost * 2 > withoutSpread) {
     return [
       {
@@ -143,7 +154,7 @@ function signalFindings({ groups, reward, episodes, failed }: EpisodeReport): Fi
 
 /** A few lines for the first groups. */
 export function describeReport({ episodes, failed, reward, groups, agents, terms }: EpisodeReport): string {
-  const name = groups.count > 1 ? `first ${groups.count} groups` : "first group";
+  const name = groups.run > 1 ? `first ${groups.run} groups` : "first group";
   const complete = episodes - failed;
   const lines = [
     complete === 0

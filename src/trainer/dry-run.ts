@@ -60,7 +60,7 @@ export async function dryRun<Task>(
       for (const finding of findings) reporter.warn(describeFinding(finding));
       new FailureWatch(settings.maxFailureRate).check(trajectories, "the dry run");
       reporter.info(
-        `sampled in ${formatSeconds(seconds)}; a step samples ${tasksPerStep} × ${method.groupSize} episodes, ${(tasksPerStep / groups).toFixed(1)} times as many, and updates once; the file asks for ${steps} steps. Nothing was trained or written.`,
+        `sampled in ${seconds < 10 ? `${seconds.toFixed(1)} s` : formatSeconds(seconds)}; a step samples ${tasksPerStep} × ${method.groupSize} episodes, ${(tasksPerStep / groups).toFixed(1)} times as many, and updates once; the file asks for ${steps} steps. Nothing was trained or written.`,
       );
       reporter.event({ kind: "dry run", ...report, findings, seconds });
     }

@@ -34,6 +34,8 @@ export interface RewardReport {
 }
 
 export interface GroupReport {
+  /** Groups that have episodes, whatever became of these. */
+  readonly run: number;
   /** Groups with at least two complete episodes: only these can be judged. */
   readonly count: number;
   /** Of them, those whose rewards are all equal. */
@@ -80,12 +82,16 @@ export function reportEpisodes(trajectories: readonly Trajectory[]): EpisodeRepo
     ...(failure === undefined ? {} : { failure }),
     reward,
     terms: meanTerms(complete),
-    groups: reportGroups(complete, reward),
+    groups: reportGroups(complete, new Set(trajectories.map(({ identity }) => identity.group)).size, reward),
     agents: [...callsByAgent(trajectories)].map(([agent, calls]) => reportAgent(agent, calls)),
   };
 }
 
-function reportGroups(complete: readonly Trajectory[], { least, most }: RewardReport): GroupReport {
+function reportGroups(
+  complete: readonly Trajectory[],
+  ran: number,
+  { least, most }: RewardReport,
+): GroupReport {
   const byGroup = new Map<number, number[]>();
   for (const trajectory of complete) {
     const { group } = trajectory.identity;
@@ -97,6 +103,7 @@ function reportGroups(complete: readonly Trajectory[], { least, most }: RewardRe
   const isTop = (mean: number) => mean >= 1 || (varied && mean >= most - leastDeviation);
   const isBottom = (mean: number) => mean <= 0 || (varied && mean <= least + leastDeviation);
   return {
+    run: ran,
     count: groups.length,
     withoutSpread: equal.length,
     atMost: equal.filter(({ mean }) => isTop(mean)).length,

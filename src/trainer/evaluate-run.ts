@@ -5,11 +5,13 @@ import { join } from "node:path";
 import { loadTasks } from "../data/task-source.ts";
 import type { AnyPolicy } from "../engine/policy.ts";
 import { isTrainable } from "../engine/policy-spec.ts";
+import { agentsOf } from "../workflow/workflow.ts";
 import { findCheckpoint } from "./checkpoint.ts";
 import { checkConfig, type TrainOptions, type TrainSettings } from "./config.ts";
 import { episodeRunner } from "./episode-runner.ts";
 import { RunFolderError, TrainConfigError } from "./errors.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
+import { samplingOf } from "./evaluation-options.ts";
 import { consoleReporter, type Reporter } from "./reporter.ts";
 
 export interface EvaluateControl {
@@ -60,6 +62,10 @@ export async function evaluatePolicies<Task>(
     reporter.info(
       `evaluating ${describePlan(settings, tasks.length)}${checkpoint === undefined ? "" : ` · weights of ${checkpoint.path}`}`,
     );
+    if (samplesAlike(settings))
+      reporter.warn(
+        'all agents decode greedily, so the episodes of a task are the same; use decoding: "sampled" (--sampled).',
+      );
     const evaluation = await evaluate(runner, tasks, {
       step: checkpoint?.state.step ?? 0,
       purpose: "evaluate",
@@ -71,6 +77,17 @@ export async function evaluatePolicies<Task>(
     reporter.close();
     await Promise.all([...opened.values()].map((policy) => policy.close()));
   }
+}
+
+/** Several episodes a task, none of which draws anything, as far as settings tell. */
+function samplesAlike<Task>({ evaluation, workflow }: TrainSettings<Task>): boolean {
+  const sampling = samplingOf(evaluation.decoding);
+  return (
+    evaluation.samples > 1 &&
+    [...agentsOf(workflow).values()].every(
+      (agent) => (sampling?.(agent) ?? agent.sampling.evaluate).temperature === 0,
+    )
+  );
 }
 
 function describePlan<Task>({ evaluation }: TrainSettings<Task>, tasks: number): string {

@@ -54,10 +54,6 @@ export const evaluationSchema = z
     error: "pass@k needs at least k episodes a task: raise `samples` to the largest of `passAt`",
     path: ["passAt"],
   })
-  .refine(({ samples, decoding }) => samples === 1 || decoding !== "greedy", {
-    error: 'greedy episodes of one task are all the same: use decoding: "sampled", or samples: 1',
-    path: ["samples"],
-  })
   .prefault({});
 
 /** For `runEpisode`: undefined leaves every agent its own settings. */

@@ -9,7 +9,10 @@ export {
   type TrainOptions,
   trainConfig,
 } from "./config.ts";
+export { type DryRun, type DryRunControl, dryRun } from "./dry-run.ts";
 export { RunFolderError, RunStoppedError, TrainConfigError } from "./errors.ts";
+export { type CheckpointEvaluation, type EvaluateControl, evaluatePolicies } from "./evaluate-run.ts";
+export type { Decoding, EvaluationOptions } from "./evaluation-options.ts";
 export type { LearningRate, LearningRateSchedule } from "./learning-rate.ts";
 export { consoleReporter, jsonReporter, type Reporter, type StepView, silentReporter } from "./reporter.ts";
 export type { EvaluationSummary, RunSummary } from "./summary.ts";

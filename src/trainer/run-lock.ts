@@ -50,7 +50,10 @@ function beginOf(pid: number): string | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The name in parentheses may hold anything; field 22 of proc(5) is the 20th behind it.
-    const ticks = text.slice(text.lastIndexOf(")") + 2).split(" ")[19];
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    // A zombie: it has ended, and nobody has asked how. Containers without an init keep it for ever.
+    if (fields[0] === "Z") return undefined;
+    const ticks = fields[19];
     return `${ticks}@${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()}`;
   } catch {
     return undefined;
