@@ -110,12 +110,10 @@ export class FrozenLocalPolicy implements ScoringPolicy {
   async close(): Promise<void> {
     const { client, handle } = this.engine();
     this.#closed = true;
-    try {
-      // A thread that has stopped holds nothing any more.
+    // A thread that has stopped holds nothing any more.
+    await this.#place.leave(async () => {
       if (!client.failed) await client.call("close", handle);
-    } finally {
-      await this.#place.leave();
-    }
+    });
   }
 
   /** Where the weights are. @throws EngineError after `close`. */

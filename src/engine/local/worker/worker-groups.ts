@@ -20,8 +20,8 @@ interface Group {
 /** A policy's place in a group. */
 export interface GroupPlace {
   readonly client: EngineClient;
-  /** To be called once, when the policy is closed. The group's last one ends its thread. */
-  leave(): Promise<void>;
+  /** To be called once. `last` is done before the policy is gone; the group's last one then ends the thread. */
+  leave(last?: () => Promise<void>): Promise<void>;
 }
 
 const groups = new Map<string, Group>();
@@ -59,14 +59,21 @@ export async function joinGroup(name: string, settings: EngineSettings = {}): Pr
 function place(name: string, group: Group): GroupPlace {
   return {
     client: group.client,
-    leave: async () => {
+    leave: async (last = async () => {}) => {
       group.users -= 1;
-      if (group.users > 0) return;
+      if (group.users > 0) return last();
       if (groups.get(name) === group) groups.delete(name);
-      const end = group.client.shutDown();
-      ending.add(end);
-      await end;
-      ending.delete(end);
+      const end = last().finally(() => group.client.shutDown());
+      const settled = end.then(
+        () => {},
+        () => {},
+      );
+      ending.add(settled);
+      try {
+        await end;
+      } finally {
+        ending.delete(settled);
+      }
     },
   };
 }
