@@ -42,7 +42,7 @@ export function threw(term: string, place: Place, error: unknown): EpisodeFailur
   const said = (original?.message ?? String(error)).split("\n  Try: ")[0]!;
   return rewardFailure(term, place, {
     code: TroupeError.is(error) ? error.code : "E_REWARD_THREW",
-    says: `threw: ${said}${where === undefined || TroupeError.is(error) ? "" : ` (${where.trim()})`}`,
+    says: `${TroupeError.is(error) ? "failed" : "threw"}: ${said}${where === undefined || TroupeError.is(error) ? "" : ` (${where.trim()})`}`,
     hint:
       (TroupeError.is(error) ? error.hint : undefined) ??
       "correct the scoring function; an episode whose reward is unknown is left out, not scored as 0.",

@@ -37,6 +37,12 @@ describe("sum", () => {
     });
   });
 
+  it("counts nothing twice, however deep terms are nested", async () => {
+    const inner = sum({ x: [2, value], y: value }, { name: "inner" });
+    const outer = clip(sum({ inner: [10, inner], z: value }), { low: -100 });
+    expect(await totals(outer, episodes(1, -1))).toEqual([31, -31]);
+  });
+
   it("fails with the failure of a part, for that episode alone", async () => {
     expect(await totals(sum({ a: value, b: failing }), episodes(1, 2))).toEqual([
       "E_REWARD_NOT_FINITE",
