@@ -1,12 +1,13 @@
 /** @file Where a run begins: at its own newest checkpoint, at another run's (`from`), or at the policies as they are. */
 
+import { rm } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { type Checkpoint, findCheckpoint, readCheckpoint } from "./checkpoint.ts";
 import { configRecord, type TrainSettings } from "./config.ts";
 import { RunFolderError } from "./errors.ts";
 import type { Reporter } from "./reporter.ts";
 import { RunFolder, unfinishedConfig } from "./run-folder.ts";
-import { configDigest, tasksDigest } from "./same-run.ts";
+import { type ConfigRecord, codeDigest, configDigest, tasksDigest } from "./same-run.ts";
 import type { StatefulPart } from "./save-run.ts";
 
 /** In `config.json`: the checkpoint that a run's weights came from. */
@@ -43,6 +44,7 @@ export async function openRun<Task>(options: OpenRunOptions<Task>): Promise<Open
   const { runsFolder, run: name, from } = settings;
   const record = {
     ...configRecord(settings),
+    code: codeDigest(settings.workflow),
     data: {
       tasks: tasks.length,
       tasksDigest: tasksDigest(tasks),
@@ -52,7 +54,8 @@ export async function openRun<Task>(options: OpenRunOptions<Task>): Promise<Open
   };
   const path = join(runsFolder, name);
   // A run that goes on keeps its lineage, whatever became of the run that it came from.
-  const known = fresh ? undefined : ((await unfinishedConfig(path))?.lineage as Lineage | undefined);
+  const recorded = fresh ? undefined : await unfinishedConfig(path);
+  const known = recorded?.lineage as Lineage | undefined;
   const source = from === undefined || known !== undefined ? undefined : await findSource(from, path, warn);
   const lineage = known ?? (source && lineageOf(source));
   const config = lineage === undefined ? record : { ...record, lineage };
@@ -61,6 +64,7 @@ export async function openRun<Task>(options: OpenRunOptions<Task>): Promise<Open
   if (movedTo !== undefined) reporter.info(`the earlier run of that name is now ${movedTo}`);
   if (continued) sayContinued(folder.path, checkpoint, reporter);
   try {
+    if (recorded !== undefined && recorded.code !== record.code) await dropJournal(folder, config, warn);
     const begin = checkpoint ?? source ?? (lineage && (await readCheckpoint(lineage.checkpoint)));
     if (begin !== undefined && begin !== checkpoint) reporter.info(`the weights are those of ${begin.path}`);
     return { folder, checkpoint, begin, config: configDigest(record) };
@@ -68,6 +72,17 @@ export async function openRun<Task>(options: OpenRunOptions<Task>): Promise<Open
     await folder.close();
     throw error;
   }
+}
+
+/** Episodes of the code as it was are not mixed with those of the code as it is. */
+async function dropJournal(
+  folder: RunFolder,
+  config: ConfigRecord,
+  warn: (text: string) => void,
+): Promise<void> {
+  warn("the workflow's code has changed since the run began; steps that are taken now use it as it is.");
+  await rm(folder.journal, { recursive: true, force: true });
+  await folder.config(config);
 }
 
 function sayContinued(run: string, checkpoint: Checkpoint | undefined, reporter: Reporter): void {

@@ -7,7 +7,8 @@ import type { Trajectory } from "../workflow/trajectory.ts";
 
 /**
  * Runs an episode, or what is left of it. An episode with a call that other weights answered begins anew, since training
- * is on-policy. Without a journal it is `runEpisode`.
+ * is on-policy. An episode that had failed is tried again: the cause may be gone, and if it is not, it fails again. Without a
+ * journal it is `runEpisode`.
  *
  * @throws StoreError if the journal cannot be read; a failed write shows in its `flush`.
  */
@@ -19,9 +20,12 @@ export async function runRecorded<Task>(
   const episode = await journal.episode(options.identity);
   const holds = isCurrent(episode, options);
   const restored = holds ? episode.restored(options.task) : undefined;
-  if (restored !== undefined) return restored;
+  if (restored?.status === "complete") return restored;
   if (!holds) episode.anew();
-  const recorded = holds && episode.effects.length > 0 ? { recorded: episode.effects } : {};
+  // A failure that the workflow lived with is a part of the episode, as in a replay.
+  const kept = restored === undefined ? episode.effects : episode.effects.filter(succeeded);
+  const effects = holds ? kept : [];
+  const recorded = effects.length > 0 ? { recorded: effects } : {};
   const trajectory = await runEpisode({
     ...options,
     ...recorded,
@@ -30,6 +34,8 @@ export async function runRecorded<Task>(
   if (trajectory.status !== "cancelled") episode.end(trajectory);
   return trajectory;
 }
+
+const succeeded = (effect: Effect) => effect.kind === "draw" || effect.record.status === "complete";
 
 function isCurrent<Task>(
   { effects }: EpisodeJournal,

@@ -74,8 +74,7 @@ export class RunFolder {
       await mkdir(join(path, "episodes"), { recursive: true });
       await mkdir(join(path, "checkpoints"), { recursive: true });
       crashPoint("run folder before config");
-      if (unfinished === undefined)
-        await writeDurably(join(path, "config.json"), `${JSON.stringify(config, undefined, 2)}\n`);
+      if (unfinished === undefined) await writeConfig(path, config);
       crashPoint("run folder ready");
       const found = await newestCheckpoint(join(path, "checkpoints"), warn);
       // A run that was stopped before its first step has nothing to go on from but its journal.
@@ -97,6 +96,15 @@ export class RunFolder {
   /** Bytes of the append-only files: what a checkpoint remembers. */
   get lengths(): { readonly metrics: number; readonly timings: number } {
     return { metrics: this.#metrics.length, timings: this.#timings.length };
+  }
+
+  /** Replaces `config.json`. @throws StoreError */
+  config(config: ConfigRecord): Promise<void> {
+    return writeConfig(this.path, config);
+  }
+
+  get journal(): string {
+    return join(this.path, "journal");
   }
 
   get checkpoints(): string {
@@ -148,6 +156,10 @@ export class RunFolder {
     releaseFolder(this.path);
     if (this.#failure !== undefined) throw this.#failure;
   }
+}
+
+function writeConfig(path: string, config: ConfigRecord): Promise<void> {
+  return writeDurably(join(path, "config.json"), `${JSON.stringify(config, undefined, 2)}\n`);
 }
 
 /** The configuration of a run that has begun and not come to its end, or undefined. */

@@ -1,6 +1,7 @@
 /** @file Whether a run folder holds the beginning of the very run that was asked for: same configuration, not finished. */
 
 import { createHash } from "node:crypto";
+import type { AnyWorkflow } from "../workflow/workflow.ts";
 import { RunFolderError } from "./errors.ts";
 
 /** Settings that change where, how fast and how patiently a run goes, and not what comes out of it. */
@@ -16,6 +17,8 @@ const neutral: ReadonlySet<string> = new Set([
   "maxFailureRate",
   // Where the weights came from; what was asked for is `from`.
   "lineage",
+  // A run may go on with a fault in its code corrected.
+  "code",
 ]);
 
 /** A run's `config.json`. */
@@ -35,6 +38,29 @@ export function configDigest(config: ConfigRecord): string {
 export function tasksDigest(tasks: readonly unknown[]): string {
   const hash = createHash("sha256");
   for (const task of tasks) hash.update(JSON.stringify(task) ?? "undefined").update("\n");
+  return hash.digest("hex");
+}
+
+/**
+ * sha256 of the text of a workflow's functions: its own, its agents' prompts and parsers, its tools, its children. What
+ * those call in turn is not seen.
+ */
+export function codeDigest(workflow: AnyWorkflow): string {
+  const hash = createHash("sha256");
+  const add = (part: object) => {
+    for (const [name, value] of Object.entries(part))
+      if (typeof value === "function") hash.update(`${name}: ${value}\n`);
+  };
+  const seen = new Set<AnyWorkflow>();
+  const visit = (flow: AnyWorkflow) => {
+    if (seen.has(flow)) return;
+    seen.add(flow);
+    add({ [flow.name]: flow.run });
+    for (const part of Object.values({ ...flow.agents, ...flow.tools }))
+      add(typeof part === "function" ? { part } : part);
+    for (const child of flow.children) visit(child);
+  };
+  visit(workflow);
   return hash.digest("hex");
 }
 

@@ -11,6 +11,8 @@ import type { TrainOptions } from "../../src/trainer/config.ts";
 import { type Reporter, silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
 import { MapStore } from "../../src/workflow/memory.ts";
+import { taskOf } from "../../src/workflow/task-schema.ts";
+import { workflow } from "../../src/workflow/workflow.ts";
 import { type ToyTask, toyTasks, toyTeam, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -263,6 +265,41 @@ test("an error between two policies saves no mixture, and the same command goes 
   failing = false;
   await train(toy({ run: "mixed", policies }), { reporter });
   expectSame("mixed", "sound");
+});
+
+test("failed episodes are tried again, and a corrected workflow is used from there on", async () => {
+  let broken = true;
+  const spoilt = altered((policy) => {
+    const { sample } = policy;
+    policy.sample = (request) => {
+      if (broken && policy.version === 4) throw new Error("the service is down");
+      return sample.call(policy, request);
+    };
+  });
+  const policies = { first: plain, second: spoilt };
+  await train(toy({ run: "served" }), { reporter });
+  await expect(train(toy({ run: "down", policies }), { reporter })).rejects.toMatchObject({
+    code: "E_FAILURE_RATE",
+  });
+  broken = false;
+  await train(toy({ run: "down", policies }), { reporter });
+  expectSame("down", "served");
+
+  await image("edited", 5);
+  const edited = workflow(
+    "toy",
+    { agents: toyTeam.agents, task: taskOf<ToyTask>() },
+    async ({ task, agents, reward }) => {
+      const reply = (await (agents.planner as (v: ToyTask) => Promise<unknown>)(task)) as { text: string };
+      reward(reply.text === "sky" ? 1 : 0, { name: "correct" });
+      return reply.text;
+    },
+  );
+  await train(toy({ run: "edited", workflow: edited }), { reporter });
+  expect(said.join("\n")).toContain("the workflow's code has changed");
+  const first = JSON.parse(read("edited", "episodes", "000004.jsonl").split("\n")[0]!);
+  expect(first.calls).toHaveLength(1);
+  expect(json("edited", "config.json").code).not.toBe(json("edited-whole", "config.json").code);
 });
 
 describe("a run from a checkpoint of another", () => {
