@@ -73,7 +73,10 @@ export interface RewardTerm<Task = UntypedTask> {
    * Scores the complete episodes of one task, in order; the answer has one entry for each. Groups are scored at the same
    * time, so it must not change the term: that is what `learn` is for.
    */
-  score(group: readonly FinishedEpisode<Task>[], context: RewardContext): Promise<readonly ScoredEpisode[]>;
+  readonly score: (
+    group: readonly FinishedEpisode<Task>[],
+    context: RewardContext,
+  ) => Promise<readonly ScoredEpisode[]>;
   /** Hears once a step, after all groups were scored, what the whole made of them. Only in training. */
   learn?(scored: readonly ScoredEpisode[], context: RewardContext): void;
   /** What `learn` has changed so far, its parts included; for checkpoints. */

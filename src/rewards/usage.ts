@@ -81,10 +81,10 @@ const callsOf = (calls: readonly CallRecord[], agent: string | undefined) =>
  * the value stays 1. Source: Optima (arXiv 2410.08115), whose code weighs it −0.6 and takes the group's maximum for its
  * fine-tuning variant.
  */
-export function tokenShare<Task = UntypedTask>(
+export function tokenShare(
   name: string,
   { agent, budget }: { readonly agent?: string; readonly budget?: number } = {},
-): RewardTerm<Task> {
+): RewardTerm<unknown> {
   if (budget !== undefined && !(budget > 0)) {
     throw new RewardDefinitionError({
       code: "E_REWARD_RANGE",
@@ -93,7 +93,7 @@ export function tokenShare<Task = UntypedTask>(
   }
   const count = outputTokens(agent);
   return {
-    ...groupReward<Task>(name, (group) => {
+    ...groupReward<unknown>(name, (group) => {
       const tokens = group.map(count);
       const most = budget ?? Math.max(...tokens);
       return tokens.map((used) => (most === 0 ? 0 : Math.min(1, used / most)));
@@ -120,10 +120,10 @@ export interface OverlongOptions {
 }
 
 /** {@link overlongPenalty} of each completed call of an agent, or of all agents. */
-export function overlong<Task = UntypedTask>(
+export function overlong(
   name: string,
   { agent, ...options }: OverlongOptions & { readonly agent?: string },
-): RewardTerm<Task> {
+): RewardTerm<unknown> {
   if (!(options.buffer > 0 && options.buffer <= options.maxTokens)) {
     throw new RewardDefinitionError({
       code: "E_REWARD_RANGE",
@@ -131,7 +131,7 @@ export function overlong<Task = UntypedTask>(
     });
   }
   return {
-    ...callRewards<Task>(name, (call) =>
+    ...callRewards<unknown>(name, (call) =>
       agent === undefined || call.agent === agent ? overlongPenalty(call.output.length, options) : undefined,
     ),
     ...(agent === undefined ? {} : { needs: { agents: [agent] } }),
@@ -152,12 +152,12 @@ export interface FormatOptions {
  * (arXiv 2605.26646), whose configurations set 0 and −1 with weight 1. An output that asks for tools is not parsed and
  * not rated.
  */
-export function parsed<Task = UntypedTask>(
+export function parsed(
   name: string,
   { agents, legal = 0, illegal = -1 }: FormatOptions = {},
-): RewardTerm<Task> {
+): RewardTerm<unknown> {
   return {
-    ...callRewards<Task>(name, ({ agent, parse }) => {
+    ...callRewards<unknown>(name, ({ agent, parse }) => {
       if (parse === undefined || (agents !== undefined && !agents.includes(agent))) return undefined;
       return parse.ok ? legal : illegal;
     }),

@@ -274,6 +274,7 @@ describe("dynamic weights", () => {
       ),
     ).toEqual([1, 0]);
     expect(learningSpeedWeights([[1], [1]], 0.02, [1, 1])).toEqual([0.5, 0.5]);
+    expect(learningSpeedWeights([[1], [0]], 0.02, [1, 1])).toEqual([0, 1]);
   });
 
   it("come from earlier steps only, are logged, and survive a checkpoint", async () => {
@@ -292,6 +293,18 @@ describe("dynamic weights", () => {
     expect(scored).toMatchObject({
       rewards: expect.arrayContaining([{ name: "weighted.a", value: 0.5, logged: true }]),
     });
+  });
+
+  it("forget what is older than the window", async () => {
+    const term = dynamicWeights({ a: field("a"), b: field("b") }, { window: 2, temperature: 0.1 });
+    for (const [i, a] of [0, 9, 1, 1].entries()) await step(term, i + 1, { a, b: 0 });
+    expect(term.state!()).toMatchObject({
+      means: [
+        [1, 1],
+        [0, 0],
+      ],
+    });
+    expect(await step(term, 5, { a: 1, b: 0 })).toBe(0.5);
   });
 
   it("refuse the state of other rewards", () => {

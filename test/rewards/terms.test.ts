@@ -122,6 +122,12 @@ describe("applyRewards", () => {
     expect(group!.trajectories[2]!.failure).toBeUndefined();
   });
 
+  it("adds to what the workflow gave itself", async () => {
+    const given = { ...trajectory({ result: 2 }), rewards: [{ name: "inside", value: 5 }] };
+    const [group] = await applyRewards(value, [{ task: {}, trajectories: [given] }], context);
+    expect(trajectoryReward(group!.trajectories[0]!)).toBe(7);
+  });
+
   it("shows terms the complete episodes only", async () => {
     const seen: number[] = [];
     const counting = groupReward("n", (group) => {
