@@ -7,6 +7,7 @@ import { describeFinding, describeReport, type Finding, findingsOf } from "./dia
 import { type EpisodeReport, reportEpisodes } from "./episode-report.ts";
 import { episodeRunner } from "./episode-runner.ts";
 import { FailureWatch } from "./failure-watch.ts";
+import { giveRewards } from "./give-rewards.ts";
 import { sampleGroups, tasksOfStep } from "./groups.ts";
 import { openPolicies } from "./policies.ts";
 import { consoleReporter, formatSeconds, type Reporter } from "./reporter.ts";
@@ -47,10 +48,11 @@ export async function dryRun<Task>(
     const groups = control.groups ?? Math.min(4, tasksPerStep);
     const runner = episodeRunner({ settings, policies: policies.all, reporter, signal: control.signal });
     const began = performance.now();
-    const sampled = await sampleGroups(runner, tasks, tasksOfStep(tasks.length, groups, 1, seed), {
+    const ended = await sampleGroups(runner, tasks, tasksOfStep(tasks.length, groups, 1, seed), {
       purpose: "dry",
       step: 0,
     });
+    const sampled = await giveRewards(ended, runner, { step: 0, stage: "train", learn: false });
     const seconds = (performance.now() - began) / 1000;
     const trajectories = sampled.flatMap((group) => group.trajectories);
     const report = reportEpisodes(trajectories);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { loadTasks } from "../data/task-source.ts";
 import type { AnyPolicy } from "../engine/policy.ts";
 import { isTrainable } from "../engine/policy-spec.ts";
+import { needsOf } from "../rewards/reward.ts";
 import { agentsOf } from "../workflow/workflow.ts";
 import { findCheckpoint } from "./checkpoint.ts";
 import { checkConfig, type TrainOptions, type TrainSettings } from "./config.ts";
@@ -55,9 +56,15 @@ export async function evaluatePolicies<Task>(
   const opened = new Map<string, AnyPolicy>();
   try {
     const began = performance.now();
-    for (const name of new Set(settings.assignment.values()))
+    const judges = settings.rewards === undefined ? [] : needsOf(settings.rewards).policies;
+    const trained = new Set(settings.assignment.values());
+    for (const name of new Set([...trained, ...judges]))
       opened.set(name, await settings.policies[name]!.open({ name, seed: settings.seed }));
-    if (checkpoint !== undefined) await restoreAll(opened, checkpoint.path);
+    if (checkpoint !== undefined)
+      await restoreAll(
+        [...opened.values()].filter(({ name }) => trained.has(name)),
+        checkpoint.path,
+      );
     const runner = episodeRunner({ settings, policies: opened, reporter, signal: control.signal });
     reporter.info(
       `evaluating ${describePlan(settings, tasks.length)}${checkpoint === undefined ? "" : ` · weights of ${checkpoint.path}`}`,
@@ -96,9 +103,9 @@ function describePlan<Task>({ evaluation }: TrainSettings<Task>, tasks: number):
   return `${tasks} tasks${samples === 1 ? "" : ` × ${samples} episodes`}${how}`;
 }
 
-/** Every trainable policy of the assignment must be in the checkpoint: half a team of another training is no team. */
-async function restoreAll(policies: ReadonlyMap<string, AnyPolicy>, checkpoint: string): Promise<void> {
-  const trainable = [...policies.values()].filter(isTrainable);
+/** Every trainable policy that agents use must be in the checkpoint: half a team of another training is no team. */
+async function restoreAll(policies: readonly AnyPolicy[], checkpoint: string): Promise<void> {
+  const trainable = policies.filter(isTrainable);
   const missing = trainable.filter(({ name }) => !existsSync(join(checkpoint, name)));
   if (missing.length > 0) {
     throw new RunFolderError({
