@@ -138,6 +138,20 @@ describe("who makes the next node", () => {
     expect(choose(poor, { strategy: "stack" })).toEqual({ parent: -1, action: { participant: "B" } });
   });
 
+  test("stack: another participant's child is not descended into, however good", () => {
+    // A: three children of (1; 1, 1) each: union .95, GEN .875, CONT .9286, arms .875. B: one child, arm .9.
+    const tree = treeFrom([
+      [-1, "B", 1],
+      [0, "B", 1],
+      [0, "B", 1],
+      [0, "B", 1],
+      ...[4, 5, 6].map(() => [-1, "A", 1] as const),
+      ...[4, 4, 5, 5, 6, 6].map((parent) => [parent, "A", 0.99] as const),
+    ]);
+    expect(choose(tree, { strategy: "stack" })).toEqual({ parent: 4, action: { participant: "A" } });
+    expect(choose(tree, { strategy: "thompson" })?.parent).toBe(0);
+  });
+
   test("one participant: choosing it takes no random number", () => {
     const tree = treeFrom([[-1, "A"]]);
     const counted = new (class extends Stream {

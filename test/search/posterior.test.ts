@@ -63,7 +63,7 @@ test("draws of the Beta posterior have its mean and variance, also with shapes b
     [[1, 0, 1], 2.5, 1.5],
   ] as const) {
     const random = stream(2, "beta", rewards.length);
-    const draws = Array.from({ length: 5e4 }, () => beta().sample(momentsOf(rewards), random));
+    const draws = Array.from({ length: 3e4 }, () => beta().sample(momentsOf(rewards), random));
     expect(meanOf(draws)).toBeCloseTo(a / (a + b), 1);
     expect(Math.abs(meanOf(draws) - a / (a + b))).toBeLessThan(0.005);
     expect(Math.abs(varianceOf(draws) - (a * b) / ((a + b) ** 2 * (a + b + 1)))).toBeLessThan(0.003);
@@ -74,9 +74,9 @@ test("draws of the Beta posterior have its mean and variance, also with shapes b
 test("gamma: mean and variance are the shape", () => {
   for (const shape of [0.3, 1, 2.5, 30]) {
     const random = stream(3, "gamma", String(shape));
-    const draws = Array.from({ length: 5e4 }, () => gamma(shape, random));
+    const draws = Array.from({ length: 2e4 }, () => gamma(shape, random));
     expect(Math.abs(meanOf(draws) / shape - 1)).toBeLessThan(0.03);
-    expect(Math.abs(varianceOf(draws) / shape - 1)).toBeLessThan(0.06);
+    expect(Math.abs(varianceOf(draws) / shape - 1)).toBeLessThan(0.08);
   }
 });
 

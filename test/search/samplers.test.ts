@@ -16,11 +16,16 @@ type Chain = readonly string[];
 const turns = (chain: Chain) => chain.length;
 const text = (chain: Chain, turn: number) => chain[turn]!;
 
+/** Later expansions of seven end earlier. */
+const after = async (index: number) => {
+  for (let i = 0; i < 3 * (7 - (index % 7)); i++) await null;
+};
+
 /** Chains of `length` turns, each turn named after the node that said it. */
 const chains =
   <Action extends BranchAction>(length: (index: number) => number, broken: readonly number[] = []) =>
   async ({ index, action, parent }: Parameters<Expand<Chain, Action>>[0]) => {
-    for (let i = 0; i < (index * 5) % 4; i++) await null;
+    await after(index);
     if (broken.includes(index)) throw new Error("broken");
     const kept = parent?.state.slice(0, action.at) ?? [];
     const { edit } = action as BranchAction & { readonly edit?: string };
@@ -121,7 +126,8 @@ describe("TreeRPO", () => {
   test("the same tree with several in flight", async () => {
     const plan = treeRpo<Chain>({ samples: 3, depth: 3, turns });
     const alone = outline(await grow(plan, { broken: [2, 4] }));
-    expect(outline(await grow(plan, { broken: [2, 4], concurrency: 5 }))).toEqual(alone);
+    for (const concurrency of [2, 5, 27])
+      expect(outline(await grow(plan, { broken: [2, 4], concurrency }))).toEqual(alone);
   });
 });
 
@@ -254,6 +260,23 @@ describe("Optima", () => {
     const tree = await search({ ...optima<Chain>(chat), expand: same, value: () => 1, key: key(0) });
     const places = outline(tree).filter((_, i) => i % 3 === 0);
     expect(places.map(([, parent]) => parent)).toEqual([-1, 0, -1, -1, -1, -1, -1, -1]);
+  });
+
+  test("the same tree with several in flight", async () => {
+    const plan = optima<Chain>(chat);
+    const alone = outline(await grow(plan, { length: () => 4 }));
+    for (const concurrency of [2, 3, 9])
+      expect(outline(await grow(plan, { length: () => 4, concurrency }))).toEqual(alone);
+  });
+
+  test("of the best one, the best", async () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const tree = await grow(optima<Chain>({ ...chat, best: 1, iterations: 2 }), {
+        seed,
+        value: (chain) => (chain[0] === "1.0" ? 1 : 0),
+      });
+      expect(tree.nodes[3]!.parent).toBe(1);
+    }
   });
 
   test("the softmax prefers what is worth more", async () => {

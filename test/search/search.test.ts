@@ -108,6 +108,26 @@ describe("failures are nodes", () => {
   });
 });
 
+test("each selection has random numbers of its own, named by the key and the index", async () => {
+  const drawn = async (seed: number) => {
+    const uniforms: number[] = [];
+    await search(
+      options(5, {
+        key: key(seed),
+        select: (_, { random }) => {
+          uniforms.push(random.uniform());
+          return { parent: root, action: { participant: "A" } };
+        },
+      }),
+    );
+    return uniforms;
+  };
+  const first = await drawn(1);
+  expect(new Set(first).size).toBe(5);
+  expect(await drawn(1)).toEqual(first);
+  expect(await drawn(2)).not.toEqual(first);
+});
+
 describe("several expansions in flight", () => {
   test("as many as asked for, and the budget exactly", async () => {
     let inside = 0;
