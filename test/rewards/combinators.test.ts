@@ -8,9 +8,11 @@ import { stages } from "../../src/rewards/stages.ts";
 import { sum } from "../../src/rewards/sum.ts";
 import { groupReward, reward } from "../../src/rewards/terms.ts";
 import {
+  callCount,
   decay,
   decayed,
   format,
+  outputTokens,
   overlong,
   overlongPenalty,
   parsed,
@@ -135,6 +137,23 @@ describe("clip, cost discount, decay", () => {
     expect(once).toBeCloseTo(0.3, 12);
     expect(thrice).toBeCloseTo(0.525, 12);
     expect(await totals(decay("d", { count: () => -1 }), episodes(1))).toEqual(["E_REWARD_NOT_FINITE"]);
+  });
+});
+
+describe("counts", () => {
+  it("are of what was completed, by name", () => {
+    const one = episode({
+      tools: ["search", "search", "other"],
+      calls: [{ agent: "a" }, { agent: "b", status: "failed" }, { agent: "b", output: new Int32Array(5) }],
+    });
+    const [first, ...rest] = one.trajectory.tools;
+    const failed = {
+      ...one,
+      trajectory: { ...one.trajectory, tools: [{ ...first!, status: "failed" as const }, ...rest] },
+    };
+    expect([toolUses()(failed), toolUses("search")(failed), toolUses("search")(one)]).toEqual([2, 1, 2]);
+    expect([callCount()(one), callCount("b")(one)]).toEqual([2, 1]);
+    expect([outputTokens()(one), outputTokens("b")(one)]).toEqual([7, 5]);
   });
 });
 

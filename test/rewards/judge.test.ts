@@ -295,6 +295,20 @@ describe("relativeJudge", () => {
     expect(new Set(await Promise.all([1, 2, 3, 4].map(first))).size).toBeGreaterThan(1);
   });
 
+  it("shows the same order whatever the order of the episodes", async () => {
+    const first = await open((prompt) => {
+      const labels = [...prompt.matchAll(/^\[(\d+)\]/gmu)].map(([, label]) => label);
+      return `Ranking: ${labels.join(" > ")}`;
+    });
+    const once = relativeJudge("better", {
+      policy: first,
+      passes: 1,
+      prompt: (candidates) => listed(candidates),
+    });
+    const plain = await totals(once, episodes(1, 2, 3, 4));
+    expect(await totals(once, episodes(4, 2, 3, 1))).toEqual([plain[3], plain[1], plain[2], plain[0]]);
+  });
+
   it("does not ask where there is nothing to compare, and fails the group where nothing can be read", async () => {
     const mute = await open(() => "all are nice");
     expect(await totals(better, episodes(5), within(mute))).toEqual([0.5]);

@@ -15,6 +15,7 @@ describe("terms", () => {
     const group = [
       { agent: "a", text: "xx" },
       { agent: "b", text: "y" },
+      { agent: "a", text: "half", status: "cancelled" as const },
     ];
     const one = trajectory({ result: 2, calls: group });
     const terms = sum({
