@@ -28,10 +28,16 @@ export class EngineClient {
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #failure: EngineError | undefined;
+  #ending = false;
 
   constructor(name: string, settings: EngineSettings = {}) {
     this.#name = name;
-    this.#worker = new Worker(workerUrl(), { workerData: settings, name: "troupe-engine" });
+    this.#worker = new Worker(workerUrl(), {
+      workerData: settings,
+      name: "troupe-engine",
+      // A script given on the command line has it; Node refuses it for a file.
+      execArgv: process.execArgv.filter((argument) => !argument.startsWith("--input-type")),
+    });
     this.#worker.on("message", (message: FromEngine) => this.#receive(message));
     this.#worker.on("error", (error) => this.#fail(`threw: ${error.message}`, error));
     this.#worker.on("exit", (code) => this.#fail(`exited with code ${code}`));
@@ -66,6 +72,7 @@ export class EngineClient {
   /** Ends the thread once it has done what was asked before, and frees what it holds. */
   async shutDown(): Promise<void> {
     if (this.#failure) return;
+    this.#ending = true;
     const ended = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
     this.#worker.ref();
     this.#post({ kind: "shut down" });
@@ -140,7 +147,8 @@ export class EngineClient {
     const pending = this.#pending.get(id);
     if (!pending) return undefined;
     this.#pending.delete(id);
-    if (this.#pending.size === 0) this.#worker.unref();
+    // A thread that ends is waited for, whatever answers still arrive.
+    if (this.#pending.size === 0 && !this.#ending) this.#worker.unref();
     return pending;
   }
 

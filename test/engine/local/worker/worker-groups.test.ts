@@ -1,5 +1,7 @@
 /** @file Worker groups: a thread a base, threads that do not disturb each other, settings of one group and of all. */
 
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type LocalPolicy, openLocalPolicy } from "../../../../src/engine/local/index.ts";
 import { joinGroup, workerGroups } from "../../../../src/engine/local/worker/worker-groups.ts";
@@ -95,6 +97,18 @@ test("a group that starts while the last one ends may have other kernel threads"
   const next = await open("after", { threads: 1 });
   await expect(next.forward(batch)).resolves.toBeDefined();
   await closing;
+});
+
+test("a process that waits for nothing but a close waits for its end, with samples in flight or not", async () => {
+  const script = `
+    import { openLocalPolicy } from ${JSON.stringify(new URL("../../../../dist/engine/local/index.js", import.meta.url))};
+    const policy = await openLocalPolicy("p", ${JSON.stringify(fixture.folder)});
+    const ends = [1, 2, 3].map((n) =>
+      policy.sample({ prompt: Int32Array.of(5), maxTokens: 250, key: [n, n] }).catch(({ code }) => code));
+    await policy.close();
+    console.log("closed", (await Promise.all(ends)).length);`;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
+  expect(stdout).toBe("closed 3\n");
 });
 
 test("a folder that cannot be opened leaves no thread behind", async () => {
