@@ -25,8 +25,8 @@ export interface RunSummary {
   readonly checkpoint: string;
 }
 
-function summarise({ means, n, failed, intervals }: Evaluation): EvaluationSummary {
-  return { ...means, n, failed, ci: intervals };
+function summarise({ means, n, samples, failed, intervals }: Evaluation): EvaluationSummary {
+  return { ...means, n, ...(samples > 1 ? { samples } : {}), failed, ci: intervals };
 }
 
 export function runSummary(
@@ -48,7 +48,7 @@ export function runSummary(
 
 /** "held-out f1 0.312 [0.270, 0.355] → 0.701 [0.660, 0.743], em …, n = 400" */
 export function describeChange(
-  { means, intervals, n, failed }: Evaluation,
+  { means, intervals, n, samples, failed }: Evaluation,
   before: Evaluation | undefined,
 ): string {
   const shown = (mean: number, interval: Interval | undefined) =>
@@ -60,5 +60,5 @@ export function describeChange(
     const start = earlier === undefined ? "" : `${shown(earlier, before?.intervals[name])} → `;
     return `${name} ${start}${shown(mean, intervals[name])}`;
   });
-  return `held-out ${metrics.join(", ")}, n = ${n}${failed === 0 ? "" : ` (${failed} failed)`}`;
+  return `held-out ${metrics.join(", ")}, n = ${n}${samples > 1 ? ` tasks × ${samples} episodes` : ""}${failed === 0 ? "" : ` (${failed} failed)`}`;
 }

@@ -108,8 +108,10 @@ describe("no leak is", () => {
   });
 
   test("a short text that occurs by chance", async () => {
-    const of = { ...task, answer: "one" };
-    expect(await leaksOf((given, ask) => ask(given.question), { of })).toEqual([]);
+    const of = { ...task, answer: "in 7 ms" };
+    const body = (given: CodeTask, ask: Ask) => ask(`${given.question} It must run in 7 ms.`);
+    expect(await leaksOf(body, { of })).toEqual([]);
+    expect(await leaksOf(body, { of: { ...task, answer: "in 7 ms." } })).toHaveLength(1);
   });
 
   test("a word of the prompt's own wording", async () => {
