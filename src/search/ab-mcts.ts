@@ -13,7 +13,7 @@
 
 import type { Stream } from "../random/stream.ts";
 import { SearchError } from "./errors.ts";
-import { type Moments, merged, noMoments, observed } from "./moments.ts";
+import { type Moments, merged, noMoments } from "./moments.ts";
 import { beta, type Posterior } from "./posterior.ts";
 import type { Choice, SearchPlan } from "./search.ts";
 import { root, type TreeView } from "./tree.ts";
@@ -27,7 +27,10 @@ export interface ParticipantAction {
 export type ParticipantStrategy =
   /** Node first; then a Thompson draw over each one's rewards in the whole tree. (`multiarm_bandit_thompson`) */
   | "thompson"
-  /** Node first; then mean + √2·√(ln N / n), who has none yet comes first. (`multiarm_bandit_ucb`) */
+  /**
+   * Node first; then mean + √2·√(ln N / n), who was not tried yet comes first. A try that failed or is pending is a try
+   * without a reward, or else one whose engine is down would be chosen for ever. (`multiarm_bandit_ucb`)
+   */
   | "ucb"
   /** Participant first, at every node; then its own GEN or CONT there, then its own children. (`stack`) */
   | "stack";
@@ -51,7 +54,7 @@ export interface AbMctsOptions {
   readonly strategy?: ParticipantStrategy;
   /** "mean" puts the posterior's mean in place of each draw: no randomness at all. Default "sample". */
   readonly estimate?: "sample" | "mean";
-  /** Default "ignore". CHOSEN. UCB counts pending nodes as tries whatever is said here. */
+  /** Default "ignore". CHOSEN. */
   readonly pending?: PendingTreatment;
   /** Factor on GEN's draw; see `depthPenalty`. Default: none. */
   readonly genWeight?: GenWeight;
@@ -92,10 +95,10 @@ interface Arm {
 
 const noArm: Arm = { seen: noMoments, pending: 0 };
 
-const both = (left: Arm, right: Arm): Arm => ({
-  seen: merged(left.seen, right.seen),
-  pending: left.pending + right.pending,
-});
+function both(left: Arm, right: Arm): Arm {
+  if (right === noArm) return left;
+  return { seen: merged(left.seen, right.seen), pending: left.pending + right.pending };
+}
 
 /** One walk from the root to where the tree grows. */
 class Selection {
@@ -145,19 +148,22 @@ class Selection {
     const { participants, strategy } = this.#options;
     if (participants.length === 1) return participants[0]!;
     const arms = new Map<string, Arm>(participants.map((name) => [name, noArm]));
+    const tries = new Map<string, number>();
     for (const { index, action } of this.#tree.nodes) {
-      const known = arms.get(action.participant);
-      if (known !== undefined) arms.set(action.participant, both(known, this.#own(index)));
+      const { participant } = action;
+      const known = arms.get(participant);
+      if (known === undefined) continue;
+      arms.set(participant, both(known, this.#own(index)));
+      tries.set(participant, (tries.get(participant) ?? 0) + 1);
     }
     if (strategy !== "ucb") return this.#best(participants, (name) => this.#estimate(arms.get(name)!));
-    const tries = ({ seen, pending }: Arm) => seen.count + pending;
-    const total = [...arms.values()].reduce((sum, arm) => sum + tries(arm), 0);
+    const total = [...tries.values()].reduce((sum, count) => sum + count, 0);
     return this.#best(participants, (name) => {
-      const arm = arms.get(name)!;
-      const count = tries(arm);
+      const count = tries.get(name) ?? 0;
       if (count === 0) return Number.POSITIVE_INFINITY;
-      // Tried, but nothing has come back yet: the prior's mean stands in.
-      const mean = arm.seen.count === 0 ? this.#posterior.mean(noMoments) : arm.seen.mean;
+      // Tried, but nothing has come back: the prior's mean stands in.
+      const { seen } = arms.get(name)!;
+      const mean = seen.count === 0 ? this.#posterior.mean(noMoments) : seen.mean;
       return mean + Math.SQRT2 * Math.sqrt(Math.log(total) / count);
     });
   }
@@ -181,11 +187,13 @@ class Selection {
     if (node.status === "pending") return { seen: noMoments, pending: 1 };
     if (node.status === "failed") return noArm;
     this.#posterior.check(node.value, index);
-    return { seen: observed(noMoments, node.value), pending: 0 };
+    return { seen: { count: 1, mean: node.value, squares: 0 }, pending: 0 };
   }
 
   #below(index: number): Arm {
-    return { seen: this.#tree.below(index), pending: this.#tree.pendingBelow(index) };
+    const seen = this.#tree.below(index);
+    const pending = this.#tree.pendingBelow(index);
+    return seen.count === 0 && pending === 0 ? noArm : { seen, pending };
   }
 
   #armOf(index: number): Arm {

@@ -100,6 +100,19 @@ describe("who makes the next node", () => {
     expect(choose(poorer, { strategy: "ucb" })?.action.participant).toBe("B");
   });
 
+  test("UCB counts what failed as a try, so an engine that is down is not chosen for ever", async () => {
+    const tree = await search({
+      ...abMcts<number>({ nodes: 30, participants: ["A", "B"], strategy: "ucb" }),
+      expand: async ({ index, action }) => {
+        if (action.participant === "B") throw new Error("down");
+        return { status: "complete", state: index % 2 };
+      },
+      value: itself,
+      key: key(0),
+    });
+    expect(tree.nodes.filter(({ action }) => action.participant === "A").length).toBeGreaterThan(10);
+  });
+
   test("UCB counts pending nodes as tries", () => {
     const tree = treeFrom([
       [-1, "A", 0],
