@@ -4,7 +4,6 @@
  */
 
 import { key, stream } from "../random/stream.ts";
-import { runEpisode } from "../workflow/episode.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
 import { type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
 import { bootstrapIntervals, type Interval } from "./bootstrap.ts";
@@ -14,6 +13,7 @@ import { giveRewards } from "./give-rewards.ts";
 import { refuseGradingLeaks } from "./grading-leak.ts";
 import type { EpisodeRunner } from "./groups.ts";
 import { passAt } from "./pass-at.ts";
+import { runRecorded } from "./recorded-episode.ts";
 
 export interface Evaluation {
   readonly step: number;
@@ -50,7 +50,7 @@ export async function evaluate<Task>(
   tasks: readonly Task[],
   { step, purpose, intervals }: EvaluateOptions,
 ): Promise<Evaluation> {
-  const { settings, policies, shared, signal, onEpisode } = runner;
+  const { settings, policies, shared, journal, signal, onEpisode } = runner;
   const { decoding, passAt: ks } = settings.evaluation;
   const samples = intervals ? settings.evaluation.samples : 1;
   const places = tasks.flatMap((task, index) =>
@@ -61,7 +61,7 @@ export async function evaluate<Task>(
     places,
     settings.concurrency.episodes,
     ({ task, index, sample }) =>
-      runEpisode({
+      runRecorded(journal, {
         ...shared,
         ...(sampling === undefined ? {} : { sampling }),
         workflow: settings.workflow,

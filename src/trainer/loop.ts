@@ -90,6 +90,8 @@ export class TrainingLoop<Task> {
       run: folder.path,
       checkpoint: saved,
     });
+    // A run that has come to its end needs no recovery.
+    if (!interrupted) await runner.journal?.forget(Number.POSITIVE_INFINITY);
     await folder.summary(summary);
     reporter.event({ kind: "summary", ...summary });
     if (interrupted)

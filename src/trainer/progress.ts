@@ -56,7 +56,11 @@ export class RunProgress {
     this.#streakWithoutSignal = state?.streakWithoutSignal ?? 0;
     this.#shown = state?.shown ?? undefined;
     this.#newest = state?.newest ?? undefined;
-    if (state?.before) this.#before = { ...state.before, trajectories: [] };
+    if (state?.before) {
+      // JSON has no undefined: a task without values comes back as null.
+      const values = state.before.values.map((value) => value ?? undefined);
+      this.#before = { ...state.before, values, trajectories: [] };
+    }
   }
 
   /** The evaluation before training; of an earlier attempt it comes without trajectories. */

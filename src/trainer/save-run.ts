@@ -47,8 +47,12 @@ export class RunSaver {
 
   /** The checkpoint after `step`, written unless it is there. @throws StoreError, CheckpointError */
   async save(step: number, state: RunState = this.state(step)): Promise<string> {
-    if (this.#newest?.step === step) return this.#newest.path;
-    const { folder, policies, settings, journal, config } = this.#options;
+    const { folder, policies, config } = this.#options;
+    if (this.#newest?.step === step) {
+      // An earlier attempt may have died before this.
+      await this.#tidy(step);
+      return this.#newest.path;
+    }
     // What the lengths of the files speak of must be on the disk before the checkpoint is.
     await folder.flush();
     const path = await writeCheckpoint(
@@ -64,9 +68,15 @@ export class RunSaver {
     );
     this.#newest = { step, path };
     crashPoint("checkpoint before prune");
+    await this.#tidy(step);
+    return path;
+  }
+
+  /** Removes what the checkpoint of `step` has made superfluous. */
+  async #tidy(step: number): Promise<void> {
+    const { folder, settings, journal } = this.#options;
     await pruneCheckpoints(folder.checkpoints, settings.keepCheckpoints, step);
     await journal?.forget(step);
-    return path;
   }
 
   /**

@@ -80,10 +80,7 @@ export async function train<Task>(
       heldOut,
       stepsDone,
     });
-    const summary = await loop.run();
-    // A run that has come to its end needs no recovery.
-    if (!summary.interrupted) await journal?.forget(Number.POSITIVE_INFINITY);
-    return summary;
+    return await loop.run();
   } finally {
     reporter.close();
     await policies.close();

@@ -3,7 +3,7 @@
  * the bit. `npm run test:crash` is the long form.
  */
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { stream } from "../../src/random/stream.ts";
 import { crashPoints } from "../../src/store/crash-point.ts";
 import { modelFixture } from "../engine/local/worker/model-fixture.ts";
@@ -12,6 +12,8 @@ import { CrashRun } from "./crash/harness.ts";
 /** Kills at random moments, in chains of six over one run. */
 const kills = Number(process.env.TROUPE_CRASH_KILLS ?? 6);
 const long = kills > 6;
+
+vi.setConfig({ testTimeout: long ? 1_800_000 : 120_000, hookTimeout: 60_000 });
 
 const runs: CrashRun[] = [];
 const newRun = (model?: string) => {

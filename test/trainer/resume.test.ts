@@ -12,6 +12,7 @@ import { type Reporter, silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
 import { MapStore } from "../../src/workflow/memory.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
+import type { Trajectory } from "../../src/workflow/trajectory.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
 import { type ToyTask, toyTasks, toyTeam, words } from "./toy-team.ts";
 
@@ -246,6 +247,19 @@ test("a run that was stopped goes on, whenever it was stopped", async () => {
     const { before, change } = json("unstopped", "summary.json");
     expect(summary).toMatchObject({ before, change });
   }
+});
+
+test("a task that failed in the first evaluation stays out of the comparison", async () => {
+  const metrics = {
+    correct: ({ trajectory, task }: { trajectory: Trajectory; task: ToyTask }) =>
+      trajectory.identity.step === 0 && task.word === "sky" ? Number.NaN : 1,
+  };
+  await image("gap", 5, { metrics, maxFailureRate: 1 });
+  await train(toy({ run: "gap", metrics, maxFailureRate: 1 }), { reporter });
+  const { before, change } = json("gap-whole", "summary.json");
+  expect(before).toMatchObject({ n: 2, failed: 1 });
+  expect(json("gap", "summary.json")).toMatchObject({ before, change });
+  expectSame("gap", "gap-whole");
 });
 
 test("an error between two policies saves no mixture, and the same command goes on", async () => {
