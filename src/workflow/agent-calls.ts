@@ -186,6 +186,10 @@ export class AgentCalls {
         ...(parsed === undefined || parsed.calls.length === 0
           ? {}
           : { toolCalls: parsed.calls, content: parsed.content }),
+        // What looks like a tool call and is none is no answer either.
+        ...(parsed === undefined || parsed.calls.length > 0 || parsed.faults.length === 0
+          ? {}
+          : { parse: { ok: false, reason: `a tool call that cannot be read: ${parsed.faults.join("; ")}` } }),
       };
     });
   }
@@ -196,7 +200,7 @@ export class AgentCalls {
     sampling: CallRecord["sampling"],
     streamKey: Key,
     open: EffectView,
-  ): Promise<Omit<Answer, "parse">> {
+  ): Promise<Answer> {
     const stop = options.stop ?? agent.stop;
     const result: TextResult = await policy.generate({
       messages: typeof input === "string" ? [{ role: "user", content: input }] : input,
@@ -221,7 +225,7 @@ export class AgentCalls {
   async #settle(
     { agent, options, tools }: CallPlan,
     issued: Issued,
-    answer: (open: EffectView) => Promise<Omit<Answer, "parse">>,
+    answer: (open: EffectView) => Promise<Answer>,
   ): Promise<CallRecord> {
     const runtime = this.#runtime;
     this.#issued[issued.id] = issued;
@@ -238,7 +242,7 @@ export class AgentCalls {
         ...issued,
         ...given,
         // Several outputs of one conversation: only the one without tool calls is the agent's answer.
-        ...(given.toolCalls === undefined ? { parse: parseText(agent, given.text) } : {}),
+        ...(given.toolCalls === undefined ? { parse: given.parse ?? parseText(agent, given.text) } : {}),
         settled: runtime.settle(),
         status: "complete",
         seconds: runtime.seconds() - issued.startedAt,
@@ -291,7 +295,8 @@ export class AgentCalls {
     });
     const settled = recorded.settled < 0 ? -1 : runtime.settle();
     // The parser may have changed since; what the workflow sees is what it says now.
-    const reparse = recorded.parse !== undefined && agent.parse !== undefined;
+    const unreadable = agent.tools.length > 0 && recorded.parse?.ok === false;
+    const reparse = recorded.parse !== undefined && agent.parse !== undefined && !unreadable;
     const record =
       settled === open.settled && !reparse
         ? open
