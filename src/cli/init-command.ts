@@ -41,7 +41,11 @@ export async function initProject(folder: string, { force = false }: InitOptions
     });
   }
   await mkdir(target, { recursive: true });
-  for (const [from, to] of parts) await cp(inPackage(from), join(target, to), { recursive: true });
+  for (const [from, to] of parts) {
+    // Whoever tried the example in place has runs of their own there.
+    const filter = (path: string) => !/[/\\](runs|node_modules)$/.test(path.slice(inPackage(from).length));
+    await cp(inPackage(from), join(target, to), { recursive: true, filter });
+  }
   await writeManifest(target);
   await writeFile(join(target, ".gitignore"), "node_modules/\nruns/\nmodels/\n");
   return { folder: target, files: (await readdir(target)).filter((name) => name !== ".git").sort() };

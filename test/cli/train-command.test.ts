@@ -121,6 +121,26 @@ test("Ctrl-C saves and says where", async () => {
   ).toBe(true);
 });
 
+test("a reader that goes away stops the run at a safe point, without a stack", async () => {
+  const { code, errors } = await new Promise<Pick<Ended, "code" | "errors">>((resolve) => {
+    const child = spawn(process.execPath, [loader, main, "train", "train.ts", "--run", "unread"], {
+      cwd: folder,
+    });
+    let said = "";
+    child.stderr.on("data", (data) => {
+      said += data;
+    });
+    child.stdout.once("data", () => child.stdout.destroy());
+    child.on("close", (ended) => resolve({ code: ended, errors: said }));
+  });
+  expect(errors).toContain("stopping at the next safe point");
+  expect(errors).not.toContain("EPIPE");
+  expect(code).toBe(130);
+  expect(JSON.parse(await readFile(join(folder, "runs", "unread", "summary.json"), "utf8")).interrupted).toBe(
+    true,
+  );
+});
+
 /** In this process, which is faster than a new one; for what ends before a run begins. */
 async function inProcess(args: readonly string[]): Promise<Ended> {
   const written = { output: "", errors: "" };
