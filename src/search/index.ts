@@ -1,5 +1,6 @@
 /** @file Public surface of `troupe/search`. */
 
+export { Gate } from "../workflow/gate.ts";
 export {
   type AbMctsOptions,
   abMcts,
