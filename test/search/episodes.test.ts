@@ -281,6 +281,9 @@ describe("AB-MCTS over attempts of several policies", () => {
       const [call, ...more] = ownCalls(tree, node);
       expect(more).toEqual([]);
       expect(state.calls).toHaveLength(depth);
+      const prefix = (trajectory: Trajectory | undefined) =>
+        trajectory?.calls.slice(0, depth - 1).map((one) => [one.policy, one.output, one.issued]) ?? [];
+      expect(prefix(state)).toEqual(prefix(before));
       expect(call).toMatchObject({ policy: action.participant, id: depth - 1 });
       expect(call!.text).toBe((before?.calls.at(-1)?.text ?? "") + action.participant);
     }
@@ -296,5 +299,34 @@ describe("AB-MCTS over attempts of several policies", () => {
         result: state.result,
       });
     }
+  });
+
+  test("a workflow that does otherwise under the longer task is a failed node that says where", async () => {
+    const moody = workflow("moody", { agents: { coder } }, async ({ task, agents, reward }) => {
+      const { attempts } = task as Puzzle;
+      for (let i = 0; i < attempts; i++) await agents.coder({ goal: `${attempts} in all`, before: "" });
+      reward(0);
+    });
+    const policy = await scriptedPolicy({ answer: () => "x" }).open({ name: "x", seed: 0 });
+    const tree = await search({
+      nodes: 2,
+      select: ({ nodes }) => ({ parent: nodes.length - 1, action: { participant: "x" } }),
+      expand: expandEpisodes<Puzzle, ParticipantAction>({
+        workflow: moody,
+        task: { goal: "", attempts: 1 },
+        policies: new Map([["x", policy]]),
+        assignment: new Map([["coder", "x"]]),
+        stage: "train",
+        identity,
+        seed: 1,
+        branch: goOn((task) => ({ ...task, attempts: task.attempts + 1 })),
+      }),
+      value: episodeValue,
+      key: key(3),
+    });
+    expect(tree.nodes[1]).toMatchObject({
+      status: "failed",
+      failure: { code: "E_REPLAY_DIVERGED", message: expect.stringContaining('agent "coder"') },
+    });
   });
 });
