@@ -37,6 +37,7 @@ export {
   type EvaluationSummary,
   evaluatePolicies,
   jsonReporter,
+  type KeepCheckpoints,
   type LearningRate,
   type LearningRateSchedule,
   type Metric,

@@ -1,6 +1,7 @@
 /** @file Public surface of the trainer. */
 
 export { bootstrapIntervals, type Interval } from "./bootstrap.ts";
+export type { KeepCheckpoints } from "./checkpoint.ts";
 export {
   type EvaluatedEpisode,
   isTrainConfig,
