@@ -4,7 +4,7 @@
  * noise by a tiny std would turn it into full-size advantages.
  */
 
-import type { GroupCredit, RewardedEpisode } from "./method.ts";
+import type { GroupCredit, RewardedCall, RewardedEpisode } from "./method.ts";
 
 export interface GroupNormalisation {
   /**
@@ -17,10 +17,10 @@ export interface GroupNormalisation {
   /** Added to the standard deviation. */
   readonly epsilon: number;
   /**
-   * Which values share a baseline: "task", all calls of the group's episodes; "agent", the calls of one agent only,
-   * for rewards that differ from agent to agent.
+   * Which values of the group share a baseline: "task", all calls of its episodes; "agent", the calls of one agent only,
+   * for rewards that differ from agent to agent (Dr. MAS); "agent-turn", an agent's how-manieth calls only (AT-GRPO).
    */
-  readonly scope: "task" | "agent";
+  readonly scope: "task" | "agent" | "agent-turn";
 }
 
 export interface Spread {
@@ -58,12 +58,18 @@ export function groupCredit(
   group: readonly RewardedEpisode[],
   normalisation: GroupNormalisation,
 ): GroupCredit {
-  const scopeOf = (agent: string) => (normalisation.scope === "agent" ? agent : "");
+  const scopeOf = ({ agent, occurrence = 0, scope = "" }: RewardedCall) =>
+    normalisation.scope === "task"
+      ? ""
+      : normalisation.scope === "agent"
+        ? agent
+        : JSON.stringify([scope, agent, occurrence]);
   const values = new Map<string, number[]>();
   for (const episode of group) {
     const byScope = new Map<string, number[]>();
-    for (const { agent, reward } of episode.calls) {
-      const scope = scopeOf(agent);
+    for (const call of episode.calls) {
+      const scope = scopeOf(call);
+      const { reward } = call;
       const rewards = byScope.get(scope);
       if (rewards === undefined) byScope.set(scope, [reward]);
       else rewards.push(reward);
@@ -79,8 +85,9 @@ export function groupCredit(
   const spreads = new Map([...values].map(([scope, list]) => [scope, spreadOf(list, normalisation.ddof)]));
   let hasSignal = false;
   const advantages = group.map(({ calls }) =>
-    Float64Array.from(calls, ({ agent, reward }) => {
-      const { mean, deviation } = spreads.get(scopeOf(agent))!;
+    Float64Array.from(calls, (call) => {
+      const { mean, deviation } = spreads.get(scopeOf(call))!;
+      const { reward } = call;
       if (deviation < leastDeviation) return 0;
       hasSignal = true;
       return (reward - mean) / (normalisation.divideByDeviation ? deviation + normalisation.epsilon : 1);

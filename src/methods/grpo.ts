@@ -19,6 +19,7 @@ import { type Aggregation, checkAggregation } from "./aggregation.ts";
 import { clippedLoss } from "./clipped-loss.ts";
 import { MethodSettingsError } from "./errors.ts";
 import { type GroupNormalisation, groupCredit } from "./group-advantage.ts";
+import type { KlEstimator } from "./kl.ts";
 import type { Method } from "./method.ts";
 
 export interface GrpoSettings {
@@ -30,6 +31,8 @@ export interface GrpoSettings {
   readonly clipHigh?: number;
   /** β. Default 0; more keeps a frozen copy of each policy. */
   readonly klCoefficient?: number;
+  /** Default "k3". */
+  readonly klEstimator?: KlEstimator;
   /** η, entropy bonus. Default 0. */
   readonly entropyCoefficient?: number;
   /** Default "token-mean". */
@@ -42,6 +45,10 @@ export interface GrpoSettings {
   readonly epsilon?: number;
   /** Which calls share a baseline. Default "task". */
   readonly scope?: GroupNormalisation["scope"];
+  /** Times the batch is gone through. Default 1. */
+  readonly epochs?: number;
+  /** Optimiser steps an epoch. Default 1. */
+  readonly minibatches?: number;
 }
 
 /**
@@ -54,15 +61,18 @@ export function grpo(given: GrpoSettings = {}): Method {
     clipLow: 0.2,
     clipHigh: 0.2,
     klCoefficient: 0,
+    klEstimator: "k3",
     entropyCoefficient: 0,
     aggregation: "token-mean",
     ddof: 0,
     divideByDeviation: true,
     epsilon: 1e-6,
     scope: "task",
+    epochs: 1,
+    minibatches: 1,
     ...given,
   };
-  const { groupSize, klCoefficient, entropyCoefficient } = settings;
+  const { groupSize, klCoefficient, entropyCoefficient, epochs, minibatches } = settings;
   if (!Number.isInteger(groupSize) || groupSize < 2) {
     throw new MethodSettingsError({
       code: "E_GROUP_SIZE",
@@ -79,6 +89,15 @@ export function grpo(given: GrpoSettings = {}): Method {
       });
     }
   }
+  for (const name of ["epochs", "minibatches"] as const) {
+    if (!Number.isInteger(settings[name]) || settings[name] < 1) {
+      throw new MethodSettingsError({
+        code: "E_METHOD_SETTING",
+        message: `grpo has ${name} ${settings[name]}; it must be an integer of at least 1.`,
+        hint: "leave it out for the default of 1.",
+      });
+    }
+  }
   checkAggregation(settings.aggregation);
   return Object.freeze({
     name: "grpo",
@@ -89,6 +108,7 @@ export function grpo(given: GrpoSettings = {}): Method {
       entropy: entropyCoefficient > 0,
       tokensWithoutAdvantage: klCoefficient > 0 || entropyCoefficient > 0,
     },
+    updates: { epochs, minibatches },
     credit: (group) => groupCredit(group, settings),
     loss: (input) => clippedLoss(input, settings),
   } satisfies Method);

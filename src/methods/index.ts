@@ -2,9 +2,13 @@
 
 export type { Aggregation } from "./aggregation.ts";
 export { LossError, MethodSettingsError } from "./errors.ts";
+export { type GaeSettings, gae } from "./gae.ts";
 export { type GroupNormalisation, groupCredit, normalise, type Spread, spreadOf } from "./group-advantage.ts";
 export { type GrpoSettings, grpo } from "./grpo.ts";
+export { type KlEstimator, klGradient, klValue } from "./kl.ts";
 export type {
+  BatchCall,
+  BatchEstimates,
   BatchTotals,
   GroupCredit,
   LossInput,
@@ -14,3 +18,5 @@ export type {
   RewardedCall,
   RewardedEpisode,
 } from "./method.ts";
+export { type PpoSettings, ppo } from "./ppo.ts";
+export { type BatchScope, type WhitenSettings, whiten } from "./whiten.ts";

@@ -8,6 +8,10 @@
 /** One model call of an episode, as credit sees it. */
 export interface RewardedCall {
   readonly agent: string;
+  /** The agent's how-manieth call in its scope: its turn. Default 0. */
+  readonly occurrence?: number;
+  /** Child workflow; "" or absent for the episode's own. */
+  readonly scope?: string;
   /** Everything that this call is rewarded with. */
   readonly reward: number;
 }
@@ -23,6 +27,30 @@ export interface GroupCredit {
   readonly advantages: readonly Float64Array[];
   /** False if the rewards do not differ, so that nothing can be learned from the group. */
   readonly hasSignal: boolean;
+}
+
+/** One call of a policy's batch, with what the group stage made of it. */
+export interface BatchCall {
+  readonly episode: string;
+  readonly agent: string;
+  readonly occurrence: number;
+  readonly scope: string;
+  /** Calls of one episode in the order in which they were issued. */
+  readonly order: number;
+  /** Sampled tokens. */
+  readonly length: number;
+  /** From `credit`: an advantage, or for methods that estimate it themselves the call's reward. */
+  readonly credit: number;
+  /** [length] v_old before each token, if the method asks for values. */
+  readonly values?: Float32Array;
+}
+
+/** [calls] per-token estimates, in the order of the batch. */
+export interface BatchEstimates {
+  /** [calls][length] A */
+  readonly advantages: readonly Float32Array[];
+  /** [calls][length] what the value head learns to predict. */
+  readonly returns?: readonly Float32Array[];
 }
 
 /** Sizes of the whole batch of one policy: normalisers must not depend on how it is cut into microbatches. */
@@ -47,6 +75,12 @@ export interface LossInput {
   readonly entropies?: Float32Array;
   /** [S] A, detached. */
   readonly advantages: Float32Array;
+  /** [S] v now, v_old before the update, and the returns that v learns, if the method asks for values. */
+  readonly values?: Float32Array;
+  readonly oldValues?: Float32Array;
+  readonly returns?: Float32Array;
+  /** [S] truncated importance weight of samples of older weights; multiplies the policy loss. Default: all 1. */
+  readonly importance?: Float32Array;
   /** [S] 1 = in the loss; default: all. A masked token has no gradient and is in no statistic. */
   readonly mask?: Uint8Array;
   readonly totals: BatchTotals;
@@ -60,6 +94,8 @@ export interface LossOutput {
     readonly logprobs: Float32Array;
     /** [S] ∂L/∂H */
     readonly entropies?: Float32Array;
+    /** [S] ∂L/∂v */
+    readonly values?: Float32Array;
   };
   /** Sums over the tokens counted in `tokens`; shares add up, and a mean is sum ÷ tokens. */
   readonly statistics: LossStatistics;
@@ -84,11 +120,20 @@ export interface Method {
     readonly entropy: boolean;
     /** Tokens with A = 0 have a gradient too, so they may not be left out. */
     readonly tokensWithoutAdvantage: boolean;
+    /** v of a value head, with its gradient. Default false. */
+    readonly values?: boolean;
   };
+  /** How often the batch is gone through, and in how many optimiser steps each time. Default: once, in one. */
+  readonly updates?: { readonly epochs: number; readonly minibatches: number };
   /** What it has learned between steps, as JSON, for checkpoints; absent if nothing. */
   state?(): unknown;
   restore?(state: unknown): void;
   credit(group: readonly RewardedEpisode[]): GroupCredit;
+  /**
+   * Over the whole batch of one policy, before its update: per-token advantages (GAE, whitening). Default: each call's
+   * credit for all its tokens. Pure.
+   */
+  estimate?(batch: readonly BatchCall[]): BatchEstimates;
   loss(input: LossInput): LossOutput;
 }
 

@@ -66,6 +66,13 @@ export interface TrainOptions<Task> {
   readonly weightDecay?: number;
   /** Global norm. Default 1; Infinity switches clipping off. */
   readonly maxGradientNorm?: number;
+  /** Optimiser settings of single policies, by name; what is left out is the run's. */
+  readonly optimizers?: Readonly<Record<string, OptimizerSettings>>;
+  /**
+   * Updates that a sampled call may lag behind the weights it trains. 0, the default: strictly on-policy. More lets
+   * sampling go on during updates; older samples are weighed with truncated importance weights.
+   */
+  readonly staleness?: number;
   /** Training tokens (shared prefixes counted in each sequence) a forward pass. Default 32,768. */
   readonly tokensPerMicrobatch?: number;
   /** Steps between small evaluations for the progress line; 0 = none. Default 10. */
@@ -95,6 +102,17 @@ export interface TrainOptions<Task> {
   readonly memory?: MemoryStore;
   /** Share of failed episodes that stops the run. Default 0.2. */
   readonly maxFailureRate?: number;
+}
+
+/** How one policy's optimiser differs from the run's. */
+export interface OptimizerSettings {
+  readonly learningRate?: LearningRate;
+  readonly betas?: readonly [number, number];
+  readonly weightDecay?: number;
+  /** Global norm; Infinity switches clipping off. */
+  readonly maxGradientNorm?: number;
+  /** AdamW's ε. Default 1e-8. */
+  readonly epsilon?: number;
 }
 
 /** How much runs at once. */
@@ -161,6 +179,16 @@ const tasks = z.union([z.array(z.unknown()), z.custom((value) => hasFunctions(va
   error: "expected a list of tasks or a source such as jsonl(…)",
 });
 
+const learningRate = rate.or(
+  z.strictObject({
+    peak: rate,
+    warmupSteps: count.optional(),
+    decay: z.enum(["constant", "linear", "cosine"]).optional(),
+    final: z.number().min(0).optional(),
+  }),
+);
+const betas = z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]);
+
 const schema = z.strictObject({
   workflow: z.custom((value) => hasFunctions(value, "run"), { error: "expected what workflow(…) returns" }),
   tasks,
@@ -197,19 +225,23 @@ const schema = z.strictObject({
     .regex(/^(?!\.+$)/, "give it a name")
     .optional(),
   runsFolder: z.string().min(1).default("runs"),
-  learningRate: rate
-    .or(
-      z.strictObject({
-        peak: rate,
-        warmupSteps: count.optional(),
-        decay: z.enum(["constant", "linear", "cosine"]).optional(),
-        final: z.number().min(0).optional(),
-      }),
-    )
-    .default(1e-5),
-  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.999]),
+  learningRate: learningRate.default(1e-5),
+  betas: betas.default([0.9, 0.999]),
   weightDecay: z.number().min(0).default(0),
   maxGradientNorm: seconds.default(1),
+  optimizers: z
+    .record(
+      z.string(),
+      z.strictObject({
+        learningRate: learningRate.optional(),
+        betas: betas.optional(),
+        weightDecay: z.number().min(0).optional(),
+        maxGradientNorm: seconds.optional(),
+        epsilon: rate.optional(),
+      }),
+    )
+    .default({}),
+  staleness: count.default(0),
   tokensPerMicrobatch: positive.default(32_768),
   evaluateEvery: count.default(10),
   evaluateSample: positive.default(64),
@@ -278,9 +310,18 @@ export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Ta
   }) as TrainSettings<Task>;
 }
 
-function* assignmentFaults<Task>({ workflow, policies, assign }: TrainOptions<Task>): Generator<string> {
+function* assignmentFaults<Task>({
+  workflow,
+  policies,
+  assign,
+  optimizers,
+}: TrainOptions<Task>): Generator<string> {
   const agents = [...agentsOf(workflow).keys()];
   const names = Object.keys(policies);
+  for (const name of Object.keys(optimizers ?? {})) {
+    if (!names.includes(name))
+      yield `optimizers.${name}: there is no policy "${name}"; there are ${names.join(", ")}.`;
+  }
   if (names.length === 0) yield 'policies: there is none; add one, for example { small: local("folder") }.';
   for (const [agent, policy] of Object.entries(assign ?? {})) {
     if (!agents.includes(agent)) {

@@ -112,7 +112,12 @@ export function creditGroup<Task>(
   );
   const rewarded: RewardedEpisode[] = complete.map((trajectory, i) => ({
     reward: trajectoryReward(trajectory),
-    calls: trained[i]!.map((call) => ({ agent: call.agent, reward: callReward(trajectory, call) })),
+    calls: trained[i]!.map((call) => ({
+      agent: call.agent,
+      occurrence: call.occurrence,
+      scope: call.scope,
+      reward: callReward(trajectory, call),
+    })),
   }));
   const { advantages, hasSignal } = settings.method.credit(rewarded);
   const calls = complete.flatMap((trajectory, i) =>

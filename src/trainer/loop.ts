@@ -1,8 +1,10 @@
 /**
- * @file The training loop: sample groups → rewards → advantages → one update per policy → metrics. Strictly on-policy,
- * synchronous in its steps, concurrent inside them. Everything it calls is in a file of its own; the order is here.
+ * @file The training loop: sample groups → rewards → advantages → one update per policy → metrics. Synchronous in its
+ * steps, concurrent inside them, strictly on-policy unless `staleness` lets sampling run ahead. Everything it calls is in
+ * a file of its own; the order is here.
  */
 
+import { usageOf } from "../rewards/reward.ts";
 import { crashPoint } from "../store/crash-point.ts";
 import { trajectoryLine } from "../workflow/trajectory-json.ts";
 import type { RunState } from "./checkpoint.ts";
@@ -17,16 +19,17 @@ import {
 import { episodeLines } from "./episode-lines.ts";
 import { compare, type Evaluation, evaluate, evaluationSample } from "./evaluate.ts";
 import { giveRewards } from "./give-rewards.ts";
-import { creditGroup, type EpisodeRunner, sampleGroups, tasksOfStep } from "./groups.ts";
+import { creditGroup, type EpisodeRunner, type Group, sampleGroups, tasksOfStep } from "./groups.ts";
 import type { OpenPolicies } from "./policies.ts";
 import type { RunProgress } from "./progress.ts";
 import { formatSeconds, type Reporter } from "./reporter.ts";
 import type { RunFolder } from "./run-folder.ts";
+import { SamplingAhead } from "./sampling-ahead.ts";
 import type { RunSaver } from "./save-run.ts";
 import { stepMetrics, stepTimings } from "./step-metrics.ts";
 import { describeChange, type RunSummary, runSummary } from "./summary.ts";
 import { describeEpisode } from "./transcript.ts";
-import { type PolicyUpdate, updatePolicy } from "./update.ts";
+import { updatePolicies } from "./update-policies.ts";
 
 export interface LoopParts<Task> {
   readonly runner: EpisodeRunner<Task>;
@@ -45,10 +48,18 @@ export interface LoopParts<Task> {
 export class TrainingLoop<Task> {
   readonly #parts: LoopParts<Task>;
   readonly #settings: TrainSettings<Task>;
+  readonly #ahead: SamplingAhead<Group<Task>[]>;
 
   constructor(parts: LoopParts<Task>) {
     this.#parts = parts;
     this.#settings = parts.runner.settings;
+    const { runner, tasks, stepsDone } = parts;
+    const { staleness, steps, tasksPerStep, seed } = this.#settings;
+    const sample = (step: number) => {
+      const chosen = tasksOfStep(tasks.length, tasksPerStep, step, seed);
+      return sampleGroups(runner, tasks, chosen, { purpose: "train", step });
+    };
+    this.#ahead = new SamplingAhead({ staleness, steps, sample }, stepsDone + 1);
   }
 
   async run(): Promise<RunSummary> {
@@ -73,6 +84,7 @@ export class TrainingLoop<Task> {
       done++;
       crashPoint("after step");
     }
+    await this.#ahead.settle();
     const saved = await this.#checkpoint(done);
     crashPoint("before last evaluation");
     const after = await this.#evaluation(heldOut, done, "after");
@@ -108,6 +120,7 @@ export class TrainingLoop<Task> {
     try {
       return await work();
     } catch (error) {
+      await this.#ahead.settle();
       if (done > 0) await this.#saveBefore(state);
       throw error;
     }
@@ -147,11 +160,10 @@ export class TrainingLoop<Task> {
 
   /** False: the run was stopped while sampling, and the step did not happen. */
   async #step(step: number): Promise<boolean> {
-    const { runner, policies, folder, progress, reporter, tasks } = this.#parts;
-    const { method, seed, tasksPerStep, recordEpisodesEvery } = this.#settings;
+    const { runner, policies, folder, progress, reporter } = this.#parts;
+    const { method, recordEpisodesEvery } = this.#settings;
     const began = performance.now();
-    const chosen = tasksOfStep(tasks.length, tasksPerStep, step, seed);
-    const sampled = await sampleGroups(runner, tasks, chosen, { purpose: "train", step });
+    const sampled = await this.#ahead.take(step);
     if (runner.signal.aborted) return false;
     // A disk that is full is met here, before anything is learned from what it could not keep.
     await runner.journal?.flush();
@@ -173,24 +185,15 @@ export class TrainingLoop<Task> {
     }
     const failures = progress.failures.check(trajectories, `step ${step}`);
 
-    const calls = credited.flatMap((group) => group.calls);
-    const updates = new Map<string, PolicyUpdate>();
-    for (const [name, policy] of policies.trainable) {
-      const own = calls.filter(({ call }) => call.policy === name);
-      const reference = policies.references.get(name);
-      updates.set(
-        name,
-        await updatePolicy({ policy, reference, calls: own, step, settings: this.#settings }),
-      );
-      crashPoint("between policies");
-    }
+    const updates = await updatePolicies(credited, policies, runner, step);
     crashPoint("after update");
 
     const metrics = stepMetrics({ step, credited, failures, updates });
     const timings = stepTimings({ step, trajectories, began, sampledAt, ended: performance.now() });
     await folder.metrics(metrics);
     crashPoint("between metrics and timings");
-    await folder.timings(timings);
+    const { rewards } = this.#settings;
+    await folder.timings(rewards === undefined ? timings : { ...timings, rewards: usageOf(rewards) });
     reporter.event({ ...metrics, ...timings });
     const streak = progress.stepped(timings.seconds, metrics.groupsWithoutSignal < credited.length);
     reporter.step({
