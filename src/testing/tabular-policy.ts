@@ -30,6 +30,8 @@ export interface TabularPolicyOptions {
   readonly words: readonly string[];
   /** Default 64. */
   readonly contextLength?: number;
+  /** A value for every pair of last tokens, for methods that need a value head. Default false. */
+  readonly valueHead?: boolean;
 }
 
 /**
@@ -39,7 +41,11 @@ export interface TabularPolicyOptions {
 export function tabularPolicy(options: TabularPolicyOptions): PolicySpec<TabularPolicy> {
   return {
     kind: "tabular",
-    settings: { words: options.words.length, contextLength: options.contextLength ?? 64 },
+    settings: {
+      words: options.words.length,
+      contextLength: options.contextLength ?? 64,
+      ...(options.valueHead === true ? { valueHead: true } : {}),
+    },
     open: async ({ name }) => new TabularPolicy(name, options),
   };
 }
@@ -49,18 +55,23 @@ export class TabularPolicy implements TrainablePolicy {
   readonly tokenizer: WordTokenizer;
   readonly contextLength: number;
   #version = 0;
-  /** [V · V, V] logits of the next token after a pair. */
+  /** [V · V, V] logits of the next token after a pair; then [V · V] values of the pairs, where there is a value head. */
   readonly #table: Float32Array;
+  /** Where the values begin; −1 without a value head. */
+  readonly #valuesAt: number;
   readonly #gradient: Float32Array;
   readonly #first: Float32Array;
   readonly #second: Float32Array;
   readonly #probabilities: Float64Array;
 
-  constructor(name: string, { words, contextLength = 64 }: TabularPolicyOptions) {
+  constructor(name: string, { words, contextLength = 64, valueHead = false }: TabularPolicyOptions) {
     this.name = name;
     this.tokenizer = new WordTokenizer(words);
     this.contextLength = contextLength;
-    const size = this.tokenizer.vocabularySize ** 3;
+    const { vocabularySize } = this.tokenizer;
+    const logits = vocabularySize ** 3;
+    const size = valueHead ? logits + vocabularySize ** 2 : logits;
+    this.#valuesAt = valueHead ? logits : -1;
     this.#table = new Float32Array(size);
     this.#gradient = new Float32Array(size);
     this.#first = new Float32Array(size);
@@ -131,7 +142,10 @@ export class TabularPolicy implements TrainablePolicy {
   async forward(batch: readonly TrainingSequence[], options: ForwardOptions = {}): Promise<ForwardResult> {
     const logprobs: number[] = [];
     const entropies: number[] = [];
+    const values: number[] = [];
+    const wantsValues = options.values === true && this.#valuesAt >= 0;
     this.#eachScored(batch, (sequence, i, row, temperature) => {
+      if (wantsValues) values.push(this.#table[this.#valueOf(row)]!);
       const log = this.#softmax(row, temperature);
       logprobs.push(this.#table[row + sequence.tokens[i]!]! / temperature - log);
       entropies.push(this.#entropy());
@@ -139,11 +153,12 @@ export class TabularPolicy implements TrainablePolicy {
     return {
       logprobs: Float32Array.from(logprobs),
       ...(options.entropy === true ? { entropies: Float32Array.from(entropies) } : {}),
+      ...(wantsValues ? { values: Float32Array.from(values) } : {}),
     };
   }
 
   async backward(batch: readonly TrainingSequence[], gradients: TokenGradients): Promise<void> {
-    const { logprobs, entropies } = gradients;
+    const { logprobs, entropies, values } = gradients;
     let scored = 0;
     // ∂L/∂z_j = (g·(1[j = y] − p_j) − h·p_j·(log p_j + H)) / τ
     this.#eachScored(batch, (sequence, i, row, temperature) => {
@@ -157,6 +172,7 @@ export class TabularPolicy implements TrainablePolicy {
         const shape = h === 0 ? 0 : h * p * (Math.log(p) + entropy);
         this.#gradient[row + j]! += (g * ((j === target ? 1 : 0) - p) - shape) / temperature;
       }
+      if (values !== undefined) this.#gradient[this.#valueOf(row)]! += values[scored]!;
       scored++;
     });
     if (scored !== logprobs.length) {
@@ -232,6 +248,11 @@ export class TabularPolicy implements TrainablePolicy {
   }
 
   async close(): Promise<void> {}
+
+  /** Place of the value of the pair whose logits begin at `row`. */
+  #valueOf(row: number): number {
+    return this.#valuesAt + row / this.tokenizer.vocabularySize;
+  }
 
   /** Offset of the logits that follow the first `length` tokens. */
   #row(tokens: ArrayLike<number>, length: number): number {
