@@ -32,7 +32,8 @@ export function clippedLoss(input: LossInput, settings: ClippedLossSettings): Lo
   const { klEstimator = "k3" } = settings;
   const { importance } = input;
   const size = logprobs.length;
-  const reference = klCoefficient > 0 ? input.referenceLogprobs : undefined;
+  // With β = 0 only a statistic, where something else asked for the reference.
+  const reference = input.referenceLogprobs;
   const entropies = entropyCoefficient > 0 ? input.entropies : undefined;
   checkShapes(input, settings);
 
@@ -84,8 +85,10 @@ export function clippedLoss(input: LossInput, settings: ClippedLossSettings): Lo
       tokenLoss *= importanceHere;
       if (reference !== undefined) {
         const d = l - reference[at]!;
-        tokenLoss += klCoefficient * klValue(klEstimator, d);
-        g[at] = g[at]! + klCoefficient * w * klGradient(klEstimator, d);
+        if (klCoefficient > 0) {
+          tokenLoss += klCoefficient * klValue(klEstimator, d);
+          g[at] = g[at]! + klCoefficient * w * klGradient(klEstimator, d);
+        }
         referenceKl += klValue("k3", d);
       }
       if (value !== undefined && c !== undefined) {
@@ -150,7 +153,7 @@ function checkShapes(
     oldLogprobs: input.oldLogprobs.length,
     advantages: input.advantages.length,
     mask: input.mask?.length ?? size,
-    referenceLogprobs: klCoefficient > 0 ? input.referenceLogprobs?.length : size,
+    referenceLogprobs: input.referenceLogprobs?.length ?? (klCoefficient > 0 ? undefined : size),
     entropies: entropyCoefficient > 0 ? input.entropies?.length : size,
     values: value === undefined ? size : input.values?.length,
     oldValues: value === undefined ? size : input.oldValues?.length,

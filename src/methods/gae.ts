@@ -10,7 +10,7 @@
  * Source: Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation" (1506.02438).
  */
 
-import type { BatchCall, BatchEstimates } from "./method.ts";
+import type { BatchCall, BatchEstimates, RewardedCall } from "./method.ts";
 
 export interface GaeSettings {
   readonly gamma: number;
@@ -20,11 +20,12 @@ export interface GaeSettings {
 }
 
 /**
- * One call. `next`: value and advantage of what follows its last token, each times its own discount.
+ * One call. `reward`: on its last token, or [length] one for each. `next`: value and advantage of what follows its last
+ * token, each times its own discount.
  * @returns [length] advantages and returns.
  */
 export function gae(
-  reward: number,
+  reward: number | ArrayLike<number>,
   values: ArrayLike<number>,
   { gamma, lambda }: Pick<GaeSettings, "gamma" | "lambda">,
   next: { readonly value: number; readonly advantage: number } = { value: 0, advantage: 0 },
@@ -35,7 +36,8 @@ export function gae(
   let following = 0;
   for (let t = length - 1; t >= 0; t--) {
     const last = t === length - 1;
-    const delta = (last ? reward + next.value : gamma * values[t + 1]!) - values[t]!;
+    const own = typeof reward === "number" ? (last ? reward : 0) : reward[t]!;
+    const delta = own + (last ? next.value : gamma * values[t + 1]!) - values[t]!;
     following = delta + (last ? next.advantage : gamma * lambda * following);
     advantages[t] = following;
     returns[t] = following + values[t]!;
@@ -43,8 +45,15 @@ export function gae(
   return { advantages, returns };
 }
 
-/** Estimates for a policy's whole batch; `credit` of each call is its reward. */
-export function batchGae(batch: readonly BatchCall[], settings: GaeSettings): Required<BatchEstimates> {
+/**
+ * Estimates for a policy's whole batch; `credit` of each call is its reward.
+ * `penalties`: [calls][length] taken off the reward of each token.
+ */
+export function batchGae(
+  batch: readonly BatchCall[],
+  settings: GaeSettings,
+  penalties?: readonly Float32Array[],
+): Required<BatchEstimates> {
   const advantages = new Array<Float32Array>(batch.length);
   const returns = new Array<Float32Array>(batch.length);
   for (const chain of chains(batch, settings.turns !== "none")) {
@@ -52,7 +61,12 @@ export function batchGae(batch: readonly BatchCall[], settings: GaeSettings): Re
     for (const index of chain.reverse()) {
       const { credit, values, length } = batch[index]!;
       const known = values ?? new Float32Array(length);
-      const estimate = gae(credit, known, settings, next);
+      const penalty = penalties?.[index];
+      const reward =
+        penalty === undefined
+          ? credit
+          : Float64Array.from(penalty, (cost, t) => (t === length - 1 ? credit : 0) - cost);
+      const estimate = gae(reward, known, settings, next);
       advantages[index] = estimate.advantages;
       returns[index] = estimate.returns;
       if (settings.turns === "none") continue;
@@ -79,4 +93,23 @@ function chains(batch: readonly BatchCall[], linked: boolean): number[][] {
   return [...byAgent.values()].map((chain) =>
     chain.sort((left, right) => batch[left]!.order - batch[right]!.order),
   );
+}
+
+/**
+ * [calls] what each call of one episode is rewarded with where an agent's calls are linked. A term that counts for several
+ * calls of an agent is on its last one: on each of them it would be counted once for every call that follows. The reward
+ * of a call without tokens goes to the one before it.
+ */
+export function linkedRewards(calls: readonly RewardedCall[]): Float64Array {
+  const rewards = new Float64Array(calls.length);
+  const carried = new Map<string, number>();
+  for (let i = calls.length - 1; i >= 0; i--) {
+    const { agent, scope = "", reward, own = reward, length = 1 } = calls[i]!;
+    const name = JSON.stringify([scope, agent]);
+    const following = carried.get(name);
+    const sum = following === undefined ? reward : own + following;
+    carried.set(name, length === 0 ? sum : 0);
+    rewards[i] = length === 0 ? 0 : sum;
+  }
+  return rewards;
 }

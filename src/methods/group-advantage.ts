@@ -4,6 +4,7 @@
  * noise by a tiny std would turn it into full-size advantages.
  */
 
+import { wrongSetting } from "./errors.ts";
 import type { GroupCredit, RewardedCall, RewardedEpisode } from "./method.ts";
 
 export interface GroupNormalisation {
@@ -21,6 +22,11 @@ export interface GroupNormalisation {
    * for rewards that differ from agent to agent (Dr. MAS); "agent-turn", an agent's how-manieth calls only (AT-GRPO).
    */
   readonly scope: "task" | "agent" | "agent-turn";
+}
+
+export function checkGroupScope(method: string, scope: GroupNormalisation["scope"]): void {
+  if (!["task", "agent", "agent-turn"].includes(scope))
+    throw wrongSetting(method, "scope", scope, '"task", "agent" or "agent-turn"');
 }
 
 export interface Spread {

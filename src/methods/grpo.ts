@@ -7,6 +7,10 @@
  *   L = Σ_t w_t · [ max(−A ρ_t, −A clip(ρ_t, 1 − ε_low, 1 + ε_high)) + β (e^{d_t} − d_t − 1) − η H_t ],  d_t = ℓ_ref,t − ℓ_t
  *   ∂L/∂ℓ_t = w_t · [ −A ρ_t where the first branch is the larger, else 0 ] + β w_t (1 − e^{d_t}),   ∂L/∂H_t = −η w_t
  *
+ * d is that of k3, the default; k2 is the other choice here (`kl.ts`). With KL in the reward there is none in L, and A of
+ * a token is A_i − β Σ_{u ≥ t} (ℓ_old,u − ℓ_ref,u): the penalties of it and the tokens of the call after it (CHOSEN: after
+ * the group's normalisation, so that β means the same whatever the rewards' spread).
+ *
  * w_t is 1/T (token-mean), 1/(N·len) (sequence-mean), 1/N (sequence-sum) or 1/(N·c) (constant), over the whole batch.
  *
  * Source: Shao et al., "DeepSeekMath" (arXiv 2402.03300), eqs. 3–4; k3 estimator of the KL: Schulman, "Approximating KL
@@ -17,22 +21,19 @@
 
 import { type Aggregation, checkAggregation } from "./aggregation.ts";
 import { clippedLoss } from "./clipped-loss.ts";
-import { MethodSettingsError } from "./errors.ts";
-import { type GroupNormalisation, groupCredit } from "./group-advantage.ts";
-import type { KlEstimator } from "./kl.ts";
-import type { Method } from "./method.ts";
+import { MethodSettingsError, wrongSetting } from "./errors.ts";
+import { checkGroupScope, type GroupNormalisation, groupCredit } from "./group-advantage.ts";
+import { type KlSettings, klPenalties, klSettings } from "./kl.ts";
+import type { BatchCall, BatchEstimates, Method } from "./method.ts";
+import { type BatchScope, checkBatchScope, whiten } from "./whiten.ts";
 
-export interface GrpoSettings {
+export interface GrpoSettings extends KlSettings {
   /** Episodes per task. Default 8. */
   readonly groupSize?: number;
   /** ε_low. Default 0.2. */
   readonly clipLow?: number;
   /** ε_high. Default 0.2; DAPO uses 0.28. */
   readonly clipHigh?: number;
-  /** β. Default 0; more keeps a frozen copy of each policy. */
-  readonly klCoefficient?: number;
-  /** Default "k3". */
-  readonly klEstimator?: KlEstimator;
   /** η, entropy bonus. Default 0. */
   readonly entropyCoefficient?: number;
   /** Default "token-mean". */
@@ -43,8 +44,10 @@ export interface GrpoSettings {
   readonly divideByDeviation?: boolean;
   /** Added to the standard deviation. Default 1e-6. */
   readonly epsilon?: number;
-  /** Which calls share a baseline. Default "task". */
+  /** Which calls of a group share a baseline. Default "task". */
   readonly scope?: GroupNormalisation["scope"];
+  /** Whose advantages are whitened together after that, over the policy's whole batch. Default "none". */
+  readonly normalise?: BatchScope;
   /** Times the batch is gone through. Default 1. */
   readonly epochs?: number;
   /** Optimiser steps an epoch. Default 1. */
@@ -60,19 +63,19 @@ export function grpo(given: GrpoSettings = {}): Method {
     groupSize: 8,
     clipLow: 0.2,
     clipHigh: 0.2,
-    klCoefficient: 0,
-    klEstimator: "k3",
     entropyCoefficient: 0,
     aggregation: "token-mean",
     ddof: 0,
     divideByDeviation: true,
     epsilon: 1e-6,
     scope: "task",
+    normalise: "none",
     epochs: 1,
     minibatches: 1,
     ...given,
+    ...klSettings("grpo", given),
   };
-  const { groupSize, klCoefficient, entropyCoefficient, epochs, minibatches } = settings;
+  const { groupSize, klCoefficient, entropyCoefficient, epochs, minibatches, normalise } = settings;
   if (!Number.isInteger(groupSize) || groupSize < 2) {
     throw new MethodSettingsError({
       code: "E_GROUP_SIZE",
@@ -80,36 +83,46 @@ export function grpo(given: GrpoSettings = {}): Method {
       hint: "use 8, or 4 where sampling is slow.",
     });
   }
-  for (const name of ["clipLow", "clipHigh", "klCoefficient", "entropyCoefficient", "epsilon"] as const) {
-    if (!(settings[name] >= 0 && Number.isFinite(settings[name]))) {
-      throw new MethodSettingsError({
-        code: "E_METHOD_SETTING",
-        message: `grpo has ${name} ${settings[name]}; it must be a finite number of at least 0.`,
-        hint: "leave it out for the default.",
-      });
-    }
+  for (const name of ["clipLow", "clipHigh", "entropyCoefficient", "epsilon"] as const) {
+    if (!(settings[name] >= 0 && Number.isFinite(settings[name])))
+      throw wrongSetting("grpo", name, settings[name], "a finite number of at least 0");
   }
   for (const name of ["epochs", "minibatches"] as const) {
-    if (!Number.isInteger(settings[name]) || settings[name] < 1) {
-      throw new MethodSettingsError({
-        code: "E_METHOD_SETTING",
-        message: `grpo has ${name} ${settings[name]}; it must be an integer of at least 1.`,
-        hint: "leave it out for the default of 1.",
-      });
-    }
+    if (!Number.isInteger(settings[name]) || settings[name] < 1)
+      throw wrongSetting("grpo", name, settings[name], "an integer of at least 1");
   }
+  checkGroupScope("grpo", settings.scope);
+  checkBatchScope("grpo", "normalise", normalise);
   checkAggregation(settings.aggregation);
+  const klInReward = klCoefficient > 0 && settings.klIn === "reward";
+  const klInLoss = klInReward ? 0 : klCoefficient;
+  const estimate = (batch: readonly BatchCall[]): BatchEstimates => {
+    const penalties = klInReward ? klPenalties(batch, settings) : undefined;
+    const advantages = batch.map(({ credit, length }, i) => {
+      const all = new Float32Array(length).fill(credit);
+      if (penalties === undefined) return all;
+      let following = 0;
+      for (let t = length - 1; t >= 0; t--) {
+        following += penalties[i]![t]!;
+        all[t] = credit - following;
+      }
+      return all;
+    });
+    return { advantages: whiten(advantages, batch, { scope: normalise }) };
+  };
   return Object.freeze({
     name: "grpo",
     groupSize,
     settings: Object.freeze({ ...settings }),
     needs: {
       reference: klCoefficient > 0,
+      ...(klInReward ? { referenceInEstimate: true } : {}),
       entropy: entropyCoefficient > 0,
-      tokensWithoutAdvantage: klCoefficient > 0 || entropyCoefficient > 0,
+      tokensWithoutAdvantage: klInLoss > 0 || entropyCoefficient > 0,
     },
     updates: { epochs, minibatches },
     credit: (group) => groupCredit(group, settings),
-    loss: (input) => clippedLoss(input, settings),
+    ...(klInReward || normalise !== "none" ? { estimate } : {}),
+    loss: (input) => clippedLoss(input, { ...settings, klCoefficient: klInLoss }),
   } satisfies Method);
 }

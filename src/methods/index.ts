@@ -5,7 +5,7 @@ export { LossError, MethodSettingsError } from "./errors.ts";
 export { type GaeSettings, gae } from "./gae.ts";
 export { type GroupNormalisation, groupCredit, normalise, type Spread, spreadOf } from "./group-advantage.ts";
 export { type GrpoSettings, grpo } from "./grpo.ts";
-export { type KlEstimator, klGradient, klValue } from "./kl.ts";
+export { type KlEstimator, type KlPlace, type KlSettings, klGradient, klValue } from "./kl.ts";
 export type {
   BatchCall,
   BatchEstimates,

@@ -14,6 +14,10 @@ export interface RewardedCall {
   readonly scope?: string;
   /** Everything that this call is rewarded with. */
   readonly reward: number;
+  /** The part of `reward` that only this call gets; the rest counts for other calls of the agent too. Default: all of it. */
+  readonly own?: number;
+  /** Sampled tokens; a call with 0 is in no batch. Default: some. */
+  readonly length?: number;
 }
 
 export interface RewardedEpisode {
@@ -43,6 +47,9 @@ export interface BatchCall {
   readonly credit: number;
   /** [length] v_old before each token, if the method asks for values. */
   readonly values?: Float32Array;
+  /** [length] ℓ_old and ℓ_ref, if the method asks for the reference in its estimate. */
+  readonly oldLogprobs?: Float32Array;
+  readonly referenceLogprobs?: Float32Array;
 }
 
 /** [calls] per-token estimates, in the order of the batch. */
@@ -116,6 +123,8 @@ export interface Method {
   readonly needs: {
     /** ℓ_ref of the policies as they were at the start. */
     readonly reference: boolean;
+    /** `estimate` sees ℓ_old and ℓ_ref too, for penalties in the reward. Default false. */
+    readonly referenceInEstimate?: boolean;
     /** H, with its gradient. */
     readonly entropy: boolean;
     /** Tokens with A = 0 have a gradient too, so they may not be left out. */

@@ -12,19 +12,21 @@
  * no KL, no entropy bonus, one epoch in one minibatch.
  * Changed: the value head shares the policy's body and optimiser, where UnityMAS-O trains a critic of its own with ten
  * times the learning rate, so c_v is a setting (CHOSEN: 1, that is ½ of the squared error); token-mean is over the whole
- * minibatch, where verl averages within microbatches; and GAE may go on from a call to the agent's next one (`turns`).
+ * minibatch, where verl averages within microbatches; ρ is not bounded to e^±20, since a loss that is not finite is an
+ * error here; and GAE may go on from a call to the agent's next one (`turns`), then with terms that count for several
+ * calls of an agent on its last one (CHOSEN).
  */
 
 import { type Aggregation, checkAggregation } from "./aggregation.ts";
 import { clippedLoss } from "./clipped-loss.ts";
-import { MethodSettingsError } from "./errors.ts";
-import { batchGae, type GaeSettings } from "./gae.ts";
+import { wrongSetting } from "./errors.ts";
+import { batchGae, type GaeSettings, linkedRewards } from "./gae.ts";
 import { spreadOf } from "./group-advantage.ts";
-import type { KlEstimator } from "./kl.ts";
+import { type KlSettings, klPenalties, klSettings } from "./kl.ts";
 import type { Method } from "./method.ts";
-import { type BatchScope, whiten } from "./whiten.ts";
+import { type BatchScope, checkBatchScope, whiten } from "./whiten.ts";
 
-export interface PpoSettings {
+export interface PpoSettings extends KlSettings {
   /** Episodes per task; no episode is compared with another, so 1 is enough. Default 1 (UnityMAS-O: n = 1). */
   readonly groupSize?: number;
   /** γ from token to token. Default 1. */
@@ -44,10 +46,6 @@ export interface PpoSettings {
   readonly valueCoefficient?: number;
   /** ε_v; Infinity switches it off. Default 0.5. */
   readonly valueClip?: number;
-  /** β. Default 0; more keeps a frozen copy of each policy. */
-  readonly klCoefficient?: number;
-  /** Default "k3". */
-  readonly klEstimator?: KlEstimator;
   /** η. Default 0. */
   readonly entropyCoefficient?: number;
   /** Default "token-mean". */
@@ -74,18 +72,20 @@ export function ppo(given: PpoSettings = {}): Method {
     dualClip: 3,
     valueCoefficient: 1,
     valueClip: 0.5,
-    klCoefficient: 0,
-    klEstimator: "k3",
     entropyCoefficient: 0,
     aggregation: "token-mean",
     epochs: 1,
     minibatches: 1,
     ...given,
+    ...klSettings("ppo", given),
   };
   check(settings);
-  const { groupSize, klCoefficient, entropyCoefficient, dualClip, epochs, minibatches } = settings;
+  const { groupSize, klCoefficient, entropyCoefficient, dualClip, epochs, minibatches, turns } = settings;
+  const kl = klCoefficient > 0;
+  const klInReward = kl && settings.klIn === "reward";
   const lossSettings = {
     ...settings,
+    klCoefficient: klInReward ? 0 : klCoefficient,
     value: { coefficient: settings.valueCoefficient, clip: settings.valueClip },
   };
   const { dualClip: _, ...withoutDualClip } = lossSettings;
@@ -94,7 +94,8 @@ export function ppo(given: PpoSettings = {}): Method {
     groupSize,
     settings: Object.freeze({ ...settings }),
     needs: {
-      reference: klCoefficient > 0,
+      reference: kl,
+      ...(klInReward ? { referenceInEstimate: true } : {}),
       entropy: entropyCoefficient > 0,
       // The value head learns from every token, and whitening moves every advantage.
       tokensWithoutAdvantage: true,
@@ -104,13 +105,16 @@ export function ppo(given: PpoSettings = {}): Method {
     credit: (group) => {
       const rewards = group.flatMap(({ calls }) => calls.map(({ reward }) => reward));
       return {
-        advantages: group.map(({ calls }) => Float64Array.from(calls, ({ reward }) => reward)),
+        advantages: group.map(({ calls }) =>
+          turns === "none" ? Float64Array.from(calls, ({ reward }) => reward) : linkedRewards(calls),
+        ),
         // A group of one has nothing to differ from, and still teaches: its rewards differ from what V expects.
         hasSignal: group.length < 2 || rewards.length === 0 || spreadOf(rewards, 0).deviation > 0,
       };
     },
     estimate: (batch) => {
-      const { advantages, returns } = batchGae(batch, settings);
+      const penalties = klInReward ? klPenalties(batch, settings) : undefined;
+      const { advantages, returns } = batchGae(batch, settings, penalties);
       return { advantages: whiten(advantages, batch, { scope: settings.normalise }), returns };
     },
     loss: (input) => clippedLoss(input, Number.isFinite(dualClip) ? lossSettings : withoutDualClip),
@@ -118,33 +122,24 @@ export function ppo(given: PpoSettings = {}): Method {
 }
 
 function check(settings: Required<PpoSettings>): void {
-  const refuse = (name: string, wanted: string) => {
-    throw new MethodSettingsError({
-      code: "E_METHOD_SETTING",
-      message: `ppo has ${name} ${JSON.stringify(settings[name as keyof PpoSettings])}; it must be ${wanted}.`,
-      hint: "leave it out for the default.",
-    });
+  const refuse = (name: string, wanted: string): never => {
+    throw wrongSetting("ppo", name, settings[name as keyof PpoSettings], wanted);
   };
   for (const name of ["groupSize", "epochs", "minibatches"] as const) {
     if (!Number.isInteger(settings[name]) || settings[name] < 1) refuse(name, "an integer of at least 1");
   }
-  const discounts = { gamma: settings.gamma, lambda: settings.lambda };
-  const all = settings.turns === "none" ? discounts : { ...discounts, turns: settings.turns };
-  for (const [name, value] of Object.entries(all)) {
-    const values = typeof value === "number" ? [value] : [value.gamma, value.lambda];
-    if (!values.every((one) => one >= 0 && one <= 1)) refuse(name, "between 0 and 1");
-  }
-  for (const name of [
-    "clipLow",
-    "clipHigh",
-    "klCoefficient",
-    "entropyCoefficient",
-    "valueCoefficient",
-  ] as const) {
+  const isDiscount = (value: unknown) => typeof value === "number" && value >= 0 && value <= 1;
+  for (const name of ["gamma", "lambda"] as const)
+    if (!isDiscount(settings[name])) refuse(name, "between 0 and 1");
+  const { turns } = settings;
+  if (turns !== "none" && !(isDiscount(turns?.gamma) && isDiscount(turns?.lambda)))
+    refuse("turns", '"none", or { gamma, lambda } between 0 and 1');
+  for (const name of ["clipLow", "clipHigh", "entropyCoefficient", "valueCoefficient"] as const) {
     if (!(settings[name] >= 0 && Number.isFinite(settings[name])))
       refuse(name, "a finite number of at least 0");
   }
   if (!(settings.valueClip > 0)) refuse("valueClip", "above 0, or Infinity");
   if (!(settings.dualClip > 1)) refuse("dualClip", "above 1, or Infinity");
+  checkBatchScope("ppo", "normalise", settings.normalise);
   checkAggregation(settings.aggregation);
 }

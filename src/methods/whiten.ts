@@ -4,6 +4,7 @@
  * they share weights. Apart by agent: Dr. MAS (the shared deviation destabilises teams); by agent and turn: AT-GRPO.
  */
 
+import { wrongSetting } from "./errors.ts";
 import type { BatchCall } from "./method.ts";
 
 /** Whose tokens are normalised together. Closed. */
@@ -17,18 +18,20 @@ export interface WhitenSettings {
   readonly epsilon?: number;
 }
 
+type Place = Pick<BatchCall, "agent" | "occurrence"> & Partial<Pick<BatchCall, "scope">>;
+
 /** [calls][length] whitened copies. A scope with a single token, or without variance, becomes zeros. */
 export function whiten(
   advantages: readonly Float32Array[],
-  batch: readonly Pick<BatchCall, "agent" | "occurrence">[],
+  batch: readonly Place[],
   { scope, ddof = 1, epsilon = 1e-8 }: WhitenSettings,
 ): readonly Float32Array[] {
   if (scope === "none") return advantages;
-  const scopeOf = ({ agent, occurrence }: Pick<BatchCall, "agent" | "occurrence">) =>
-    scope === "model" ? "" : scope === "agent" ? agent : `${agent}\n${occurrence}`;
+  const nameOf = ({ scope: child = "", agent, occurrence }: Place) =>
+    scope === "model" ? "" : scope === "agent" ? agent : JSON.stringify([child, agent, occurrence]);
   const sums = new Map<string, { count: number; sum: number; squares: number; mean: number }>();
   const of = (index: number) => {
-    const name = scopeOf(batch[index]!);
+    const name = nameOf(batch[index]!);
     let found = sums.get(name);
     if (found === undefined) {
       found = { count: 0, sum: 0, squares: 0, mean: 0 };
@@ -55,4 +58,9 @@ export function whiten(
     const scale = 1 / Math.sqrt(variance + epsilon);
     return values.map((value) => (value - mean) * scale);
   });
+}
+
+export function checkBatchScope(method: string, name: string, scope: BatchScope): void {
+  const scopes: readonly BatchScope[] = ["none", "model", "agent", "agent-turn"];
+  if (!scopes.includes(scope)) throw wrongSetting(method, name, scope, `one of ${scopes.join(", ")}`);
 }

@@ -14,8 +14,12 @@ export interface Row {
   readonly source: CreditedCall;
   /** The recorded log-probs are those of another distribution than the one that is trained (top-k and so on). */
   readonly filtered: boolean;
+  /** Sampled by the weights that the update begins with. */
+  readonly fresh: boolean;
   /** [scored] by the weights before the update, where a pass was made to know them. */
   proximal?: Float32Array;
+  /** [scored] ℓ_ref */
+  reference?: Float32Array;
   /** [scored] v_old */
   values?: Float32Array;
   /** [scored] A */
@@ -24,19 +28,23 @@ export interface Row {
   returns?: Float32Array;
 }
 
-export function rowOf(source: CreditedCall): Row {
+/** `version`: of the policy before its update. */
+export function rowOf(source: CreditedCall, version: number): Row {
   const { call, advantage } = source;
   return {
     sequence: trainingSequence(call),
     scored: call.output.length,
     source,
     filtered: isFiltered(call.sampling),
+    fresh: call.version === version,
     advantages: new Float32Array(call.output.length).fill(advantage),
   };
 }
 
 /** A row as the method sees it. */
-export function batchCall({ source: { call, trajectory, advantage }, scored, values }: Row): BatchCall {
+export function batchCall(row: Row): BatchCall {
+  const { source, scored, values, reference, proximal, filtered } = row;
+  const { call, trajectory, advantage } = source;
   const { agent, occurrence, scope, issued } = call;
   return {
     episode: trajectory.id,
@@ -47,6 +55,9 @@ export function batchCall({ source: { call, trajectory, advantage }, scored, val
     length: scored,
     credit: advantage,
     ...(values === undefined ? {} : { values }),
+    ...(reference === undefined
+      ? {}
+      : { oldLogprobs: filtered ? proximal! : call.logprobs, referenceLogprobs: reference }),
   };
 }
 

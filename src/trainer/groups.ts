@@ -7,7 +7,13 @@ import { stream } from "../random/stream.ts";
 import type { EffectJournal } from "../store/effect-journal.ts";
 import type { EpisodeSettings } from "../workflow/episode.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
-import { type CallRecord, callReward, type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
+import {
+  type CallRecord,
+  callReward,
+  ownReward,
+  type Trajectory,
+  trajectoryReward,
+} from "../workflow/trajectory.ts";
 import type { TrainSettings } from "./config.ts";
 import { runRecorded } from "./recorded-episode.ts";
 
@@ -117,6 +123,8 @@ export function creditGroup<Task>(
       occurrence: call.occurrence,
       scope: call.scope,
       reward: callReward(trajectory, call),
+      own: ownReward(trajectory, call),
+      length: call.output.length,
     })),
   }));
   const { advantages, hasSignal } = settings.method.credit(rewarded);

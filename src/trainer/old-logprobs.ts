@@ -11,14 +11,17 @@ import type { Row } from "./batch-rows.ts";
 /** Cap of the truncated importance weight. Yao et al. (2025); MARTI's scripts use the same. */
 export const importanceCap = 2;
 
-/** |ℓ_training − ℓ_sampling| over the tokens that both have; an alarm for stale weights and template errors. */
+/**
+ * |ℓ_training − ℓ_sampling| over the tokens that both have; an alarm for stale weights and template errors. Only of calls
+ * that the present weights sampled: for others a difference is no fault.
+ */
 export class SamplerGap {
   #sum = 0;
   #largest = 0;
   #tokens = 0;
 
-  add({ filtered, source: { call } }: Row, now: Float32Array): void {
-    if (filtered) return;
+  add({ filtered, fresh, source: { call } }: Row, now: Float32Array): void {
+    if (filtered || !fresh) return;
     for (let i = 0; i < now.length; i++) {
       const difference = Math.abs(now[i]! - call.logprobs[i]!);
       this.#sum += difference;

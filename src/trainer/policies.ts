@@ -5,6 +5,7 @@ import { canScore, isTrainable } from "../engine/policy-spec.ts";
 import { agentsOf } from "../workflow/workflow.ts";
 import type { TrainSettings } from "./config.ts";
 import { TrainConfigError } from "./errors.ts";
+import { checkValueHead } from "./value-head.ts";
 
 export interface OpenPolicies {
   readonly all: ReadonlyMap<string, AnyPolicy>;
@@ -35,6 +36,7 @@ export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise
       all.set(name, policy);
       if (!used.has(name) || !isTrainable(policy)) continue;
       trainable.set(name, policy);
+      await checkValueHead(name, policy, settings.method);
       if (!settings.method.needs.reference) continue;
       const context = { name: `${name} (reference)`, seed: settings.seed };
       const reference = await opening<AnyPolicy>(spec.openReference?.(context) ?? spec.open(context));

@@ -3,23 +3,13 @@
  * optimiser a minibatch. What the weights say before the update (ℓ, v) is computed first, where it is needed.
  */
 
-import type { ForwardOptions, ScoringPolicy, StepOptions, TrainablePolicy } from "../engine/policy.ts";
-import { addStatistics, type LossStatistics, noStatistics } from "../methods/method.ts";
-import {
-  batchCall,
-  byPrompt,
-  divided,
-  joined,
-  microbatches,
-  minibatches,
-  type Row,
-  rowOf,
-} from "./batch-rows.ts";
-import type { OptimizerSettings, TrainSettings } from "./config.ts";
+import type { ScoringPolicy, TrainablePolicy } from "../engine/policy.ts";
+import { LossError } from "../methods/errors.ts";
+import { batchCall, byPrompt, minibatches, type Row, rowOf } from "./batch-rows.ts";
+import type { TrainSettings } from "./config.ts";
 import { RunStoppedError } from "./errors.ts";
 import type { CreditedCall } from "./groups.ts";
-import { learningRateAt } from "./learning-rate.ts";
-import { importanceOf, oldLogprobsOf, SamplerGap } from "./old-logprobs.ts";
+import { UpdatePasses } from "./update-passes.ts";
 
 export interface PolicyUpdate {
   /** False: no call of this policy had an advantage other than 0, so its weights stayed as they are. */
@@ -79,16 +69,19 @@ export async function updatePolicy(options: UpdateOptions): Promise<PolicyUpdate
   const staleness = checkVersions(options);
   const rows = calls
     .filter(({ call }) => call.output.length > 0)
-    .map(rowOf)
+    .map((call) => rowOf(call, policy.version))
     .sort(byPrompt);
   const base = describeRows(rows, staleness);
+  // An estimate may see an advantage where the credit is 0.
   const trains =
-    method.needs.tokensWithoutAdvantage || rows.some(({ source: { advantage } }) => advantage !== 0);
+    method.needs.tokensWithoutAdvantage ||
+    method.estimate !== undefined ||
+    rows.some(({ source: { advantage } }) => advantage !== 0);
   if (rows.length === 0 || !trains)
     return { ...base, updated: false, version: policy.version, optimizerSteps: 0 };
 
-  const update = new Update(options, staleness > 0);
-  if (update.needsOldPass(rows)) await update.oldPass(rows);
+  const update = new UpdatePasses(options, staleness > 0);
+  await update.before(rows);
   estimate(rows, method);
   const { epochs, minibatches: parts } = method.updates ?? { epochs: 1, minibatches: 1 };
   for (let epoch = 0; epoch < epochs; epoch++) {
@@ -98,147 +91,36 @@ export async function updatePolicy(options: UpdateOptions): Promise<PolicyUpdate
   return { ...base, ...update.summary() };
 }
 
-/** Per-token advantages and returns, from the method's estimate over the whole batch if it has one. */
+/**
+ * Per-token advantages and returns, from the method's estimate over the whole batch if it has one.
+ * @throws LossError if they do not fit the calls, or are not numbers.
+ */
 function estimate(rows: readonly Row[], method: UpdateSettings["method"]): void {
   if (method.estimate === undefined) return;
   const { advantages, returns } = method.estimate(rows.map(batchCall));
+  const wanted = { advantages, ...(returns === undefined && !method.needs.values ? {} : { returns }) };
+  for (const [name, found] of Object.entries(wanted)) {
+    for (const [i, row] of rows.entries()) checkEstimate(method.name, name, row, found?.[i]);
+  }
   for (const [i, row] of rows.entries()) {
     row.advantages = advantages[i]!;
     if (returns !== undefined) row.returns = returns[i]!;
   }
 }
 
-class Update {
-  readonly #options: UpdateOptions;
-  readonly #stale: boolean;
-  readonly #gap = new SamplerGap();
-  readonly #optimizer: StepOptions;
-  #statistics: LossStatistics = noStatistics;
-  #loss = 0;
-  #gradientNorm = 0;
-  #clipped = false;
-  #steps = 0;
-  #gapKnown = false;
-
-  constructor(options: UpdateOptions, stale: boolean) {
-    this.#options = options;
-    this.#stale = stale;
-    this.#optimizer = optimizerOf(options);
-  }
-
-  /** Whether ℓ or v of the weights before the update must be known beforehand. */
-  needsOldPass(rows: readonly Row[]): boolean {
-    const { needs, updates } = this.#options.settings.method;
-    const several = (updates?.epochs ?? 1) * (updates?.minibatches ?? 1) > 1;
-    return needs.values === true || this.#stale || (several && rows.some(({ filtered }) => filtered));
-  }
-
-  async oldPass(rows: readonly Row[]): Promise<void> {
-    const { policy, settings } = this.#options;
-    const values = settings.method.needs.values === true;
-    for (const batch of microbatches(rows, settings.tokensPerMicrobatch)) {
-      const now = await policy.forward(
-        batch.map(({ sequence }) => sequence),
-        { values },
-      );
-      if (values && now.values === undefined) throw noValueHead(this.#options);
-      divided(batch, now.logprobs, (row, part) => {
-        row.proximal = part;
-        // With older weights among the samplers a difference is no alarm.
-        if (!this.#stale) this.#gap.add(row, part);
-      });
-      if (now.values !== undefined)
-        divided(batch, now.values, (row, part) => {
-          row.values = part;
-        });
-    }
-    this.#gapKnown = true;
-  }
-
-  async minibatch(rows: readonly Row[]): Promise<void> {
-    const { policy, settings, quietly = (work) => work() } = this.#options;
-    const { method, tokensPerMicrobatch } = settings;
-    // Tokens without advantage have no gradient: they count in the normaliser and cost no pass.
-    const trained = method.needs.tokensWithoutAdvantage
-      ? rows
-      : rows.filter(({ advantages }) => advantages.some((advantage) => advantage !== 0));
-    if (trained.length === 0) return;
-    const totals = {
-      sequences: rows.length,
-      tokens: rows.reduce((sum, { scored }) => sum + scored, 0),
-    };
-    for (const batch of microbatches(trained, tokensPerMicrobatch)) await this.#pass(batch, totals);
-    const { gradientNorm, clipped } = await quietly(() => policy.step(this.#optimizer));
-    this.#gradientNorm += gradientNorm;
-    this.#clipped ||= clipped;
-    this.#steps++;
-    // Later passes see other weights than those that sampled.
-    this.#gapKnown = true;
-  }
-
-  async #pass(
-    batch: readonly Row[],
-    totals: { readonly sequences: number; readonly tokens: number },
-  ): Promise<void> {
-    const { policy, reference, settings } = this.#options;
-    const { method } = settings;
-    const { needs } = method;
-    const sequences = batch.map(({ sequence }) => sequence);
-    const referenceLogprobs = (await reference?.forward(sequences))?.logprobs;
-    const asked: ForwardOptions = {
-      entropy: needs.entropy,
-      retain: true,
-      ...(needs.values === true ? { values: true } : {}),
-    };
-    const now = await policy.forward(sequences, asked);
-    const oldLogprobs = new Float32Array(now.logprobs.length);
-    let at = 0;
-    divided(batch, now.logprobs, (row, part) => {
-      if (!this.#gapKnown && !this.#stale) this.#gap.add(row, part);
-      oldLogprobs.set(oldLogprobsOf(row, part, this.#stale), at);
-      at += row.scored;
-    });
-    const output = method.loss({
-      lengths: batch.map(({ scored }) => scored),
-      logprobs: now.logprobs,
-      oldLogprobs,
-      advantages: joined(batch, ({ advantages }) => advantages),
-      totals,
-      ...(now.entropies === undefined ? {} : { entropies: now.entropies }),
-      ...(referenceLogprobs === undefined ? {} : { referenceLogprobs }),
-      ...(this.#stale ? { importance: joined(batch, importanceOf) } : {}),
-      ...(needs.values === true && now.values !== undefined
-        ? {
-            values: now.values,
-            oldValues: joined(batch, ({ values }) => values!),
-            returns: joined(batch, ({ returns, values }) => returns ?? values!),
-          }
-        : {}),
-    });
-    await policy.backward(sequences, output.gradients);
-    this.#loss += output.loss;
-    this.#statistics = addStatistics(this.#statistics, output.statistics);
-  }
-
-  summary(): Omit<PolicyUpdate, "sequences" | "tokens" | "truncated" | "meanLength" | "staleness"> {
-    const { policy } = this.#options;
-    const { sums, maxima, tokens } = this.#statistics;
-    if (this.#steps === 0) return { updated: false, version: policy.version, optimizerSteps: 0 };
-    return {
-      updated: true,
-      version: policy.version,
-      optimizerSteps: this.#steps,
-      loss: this.#loss / this.#steps,
-      gradientNorm: this.#gradientNorm / this.#steps,
-      clippedGradient: this.#clipped,
-      learningRate: this.#optimizer.learningRate,
-      ...this.#gap.summary(),
-      statistics: {
-        ...Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / tokens])),
-        ...maxima,
-      },
-    };
-  }
+function checkEstimate(method: string, name: string, row: Row, found: Float32Array | undefined): void {
+  const fits = found?.length === row.scored;
+  if (fits && found.every(Number.isFinite)) return;
+  const { agent, occurrence } = row.source.call;
+  const said = fits
+    ? `of which one is ${found.find((value) => !Number.isFinite(value))}`
+    : `for ${row.scored} sampled tokens`;
+  throw new LossError({
+    code: fits ? "E_ESTIMATE_NOT_FINITE" : "E_ESTIMATE_SHAPE",
+    message: `Method "${method}" estimates ${found?.length ?? "no"} ${name} ${said}, for call ${occurrence} of agent "${agent}" in episode ${row.source.trajectory.id}.`,
+    hint: "`estimate` returns one array a call, in the order of the batch, with one finite number a token.",
+    facts: { method, episode: row.source.trajectory.id, agent, occurrence },
+  });
 }
 
 function describeRows(rows: readonly Row[], staleness: number) {
@@ -252,19 +134,6 @@ function describeRows(rows: readonly Row[], staleness: number) {
     truncated: rows.length === 0 ? 0 : cut / rows.length,
     meanLength: rows.length === 0 ? 0 : tokens / rows.length,
     ...(staleness === 0 ? {} : { staleness }),
-  };
-}
-
-/** The run's optimiser settings, with the policy's own in their place where it has some. */
-function optimizerOf({ name, step, settings }: UpdateOptions): StepOptions {
-  const own: OptimizerSettings = settings.optimizers[name] ?? {};
-  const norm = own.maxGradientNorm ?? settings.maxGradientNorm;
-  return {
-    learningRate: learningRateAt(own.learningRate ?? settings.learningRate, step, settings.steps),
-    betas: own.betas ?? settings.betas,
-    weightDecay: own.weightDecay ?? settings.weightDecay,
-    ...(own.epsilon === undefined ? {} : { epsilon: own.epsilon }),
-    ...(Number.isFinite(norm) ? { maxGradientNorm: norm } : {}),
   };
 }
 
@@ -282,15 +151,6 @@ function checkVersions({ policy, calls, settings }: UpdateOptions): number {
     largest = Math.max(largest, lag);
   }
   return largest;
-}
-
-function noValueHead({ name, settings }: UpdateOptions): RunStoppedError {
-  return new RunStoppedError({
-    code: "E_VALUE_HEAD",
-    message: `Method "${settings.method.name}" needs values, and policy "${name}" has no value head.`,
-    hint: 'open it with one: local("…", { valueHead: true }).',
-    facts: { policy: name },
-  });
 }
 
 function stale(policy: TrainablePolicy, version: number, episode: string, bound: number): RunStoppedError {

@@ -217,6 +217,11 @@ export function callReward(trajectory: Trajectory, { id, agent, occurrence, scop
   return sum(terms);
 }
 
+/** The part of a call's reward that no other call gets: the terms given to it alone. */
+export function ownReward({ rewards }: Pick<Trajectory, "rewards">, { id }: Pick<CallRecord, "id">): number {
+  return sum(rewards.filter(({ call }) => call === id));
+}
+
 /** A call as a row of training data: the prompt is context, every sampled token is scored. */
 export function trainingSequence({ prompt, output, mask, sampling }: CallRecord): TrainingSequence {
   const tokens = new Int32Array(prompt.length + output.length);

@@ -1,0 +1,178 @@
+/**
+ * @file The passes of one policy's update: what the weights and the reference say beforehand (ℓ, v, ℓ_ref), then for each
+ * minibatch microbatches of forward → loss → backward and one step of the policy's optimiser. Normalisers are those of
+ * the minibatch, so cutting it into microbatches changes nothing (UnityMAS-O averages within microbatches instead).
+ */
+
+import type { ForwardOptions, StepOptions } from "../engine/policy.ts";
+import { addStatistics, type LossStatistics, noStatistics } from "../methods/method.ts";
+import { divided, joined, microbatches, type Row } from "./batch-rows.ts";
+import type { OptimizerSettings } from "./config.ts";
+import { learningRateAt } from "./learning-rate.ts";
+import { importanceOf, oldLogprobsOf, SamplerGap } from "./old-logprobs.ts";
+import type { PolicyUpdate, UpdateOptions } from "./update.ts";
+import { noValueHead } from "./value-head.ts";
+
+/** What one policy's update has done so far. `stale`: some of its calls were sampled by older weights. */
+export class UpdatePasses {
+  readonly #options: UpdateOptions;
+  readonly #stale: boolean;
+  readonly #gap = new SamplerGap();
+  readonly #optimizer: StepOptions;
+  #statistics: LossStatistics = noStatistics;
+  #loss = 0;
+  #gradientNorm = 0;
+  #clipped = false;
+  #steps = 0;
+  #gapKnown = false;
+
+  constructor(options: UpdateOptions, stale: boolean) {
+    this.#options = options;
+    this.#stale = stale;
+    this.#optimizer = optimizerOf(options);
+  }
+
+  /** Fills in what the method's estimate and several optimiser steps must know beforehand: v, ℓ, ℓ_ref. */
+  async before(rows: readonly Row[]): Promise<void> {
+    const { needs, updates } = this.#options.settings.method;
+    const several = (updates?.epochs ?? 1) * (updates?.minibatches ?? 1) > 1;
+    const filtered = rows.some((row) => row.filtered);
+    const { referenceInEstimate = false } = needs;
+    if (needs.values === true || this.#stale || ((several || referenceInEstimate) && filtered))
+      await this.#oldPass(rows);
+    if (!referenceInEstimate) return;
+    for (const batch of microbatches(rows, this.#options.settings.tokensPerMicrobatch))
+      await this.#referencePass(batch);
+  }
+
+  async #oldPass(rows: readonly Row[]): Promise<void> {
+    const { name, policy, settings } = this.#options;
+    const values = settings.method.needs.values === true;
+    for (const batch of microbatches(rows, settings.tokensPerMicrobatch)) {
+      const now = await policy.forward(
+        batch.map(({ sequence }) => sequence),
+        { values },
+      );
+      if (values && now.values === undefined) throw noValueHead(settings.method.name, name);
+      divided(batch, now.logprobs, (row, part) => {
+        row.proximal = part;
+        this.#gap.add(row, part);
+      });
+      if (now.values !== undefined)
+        divided(batch, now.values, (row, part) => {
+          row.values = part;
+        });
+    }
+    this.#gapKnown = true;
+  }
+
+  /** ℓ_ref of the rows. The reference is frozen, so later epochs need not ask again. */
+  async #referencePass(rows: readonly Row[]): Promise<void> {
+    const { reference } = this.#options;
+    if (reference === undefined || rows.every((row) => row.reference !== undefined)) return;
+    const { logprobs } = await reference.forward(rows.map(({ sequence }) => sequence));
+    divided(rows, logprobs, (row, part) => {
+      row.reference = part;
+    });
+  }
+
+  async minibatch(rows: readonly Row[]): Promise<void> {
+    const { policy, settings, quietly = (work) => work() } = this.#options;
+    const { method, tokensPerMicrobatch } = settings;
+    // Tokens without advantage have no gradient: they count in the normaliser and cost no pass.
+    const trained = method.needs.tokensWithoutAdvantage
+      ? rows
+      : rows.filter(({ advantages }) => advantages.some((advantage) => advantage !== 0));
+    if (trained.length === 0) return;
+    const totals = {
+      sequences: rows.length,
+      tokens: rows.reduce((sum, { scored }) => sum + scored, 0),
+    };
+    for (const batch of microbatches(trained, tokensPerMicrobatch)) await this.#pass(batch, totals);
+    const { gradientNorm, clipped } = await quietly(() => policy.step(this.#optimizer));
+    this.#gradientNorm += gradientNorm;
+    this.#clipped ||= clipped;
+    this.#steps++;
+    // Later passes see other weights than those that sampled.
+    this.#gapKnown = true;
+  }
+
+  async #pass(
+    batch: readonly Row[],
+    totals: { readonly sequences: number; readonly tokens: number },
+  ): Promise<void> {
+    const { policy, reference, settings } = this.#options;
+    const { method } = settings;
+    const { needs } = method;
+    const sequences = batch.map(({ sequence }) => sequence);
+    await this.#referencePass(batch);
+    const asked: ForwardOptions = {
+      entropy: needs.entropy,
+      retain: true,
+      ...(needs.values === true ? { values: true } : {}),
+    };
+    const now = await policy.forward(sequences, asked);
+    const oldLogprobs = new Float32Array(now.logprobs.length);
+    let at = 0;
+    divided(batch, now.logprobs, (row, part) => {
+      if (!this.#gapKnown) this.#gap.add(row, part);
+      oldLogprobs.set(oldLogprobsOf(row, part, this.#stale), at);
+      at += row.scored;
+    });
+    const output = method.loss({
+      lengths: batch.map(({ scored }) => scored),
+      logprobs: now.logprobs,
+      oldLogprobs,
+      advantages: joined(batch, ({ advantages }) => advantages),
+      totals,
+      ...(now.entropies === undefined ? {} : { entropies: now.entropies }),
+      ...(reference === undefined ? {} : { referenceLogprobs: joined(batch, (row) => row.reference!) }),
+      ...(this.#stale ? { importance: joined(batch, importanceOf) } : {}),
+      ...(needs.values === true && now.values !== undefined
+        ? {
+            values: now.values,
+            oldValues: joined(batch, ({ values }) => values!),
+            ...(batch.every(({ returns }) => returns !== undefined)
+              ? { returns: joined(batch, ({ returns }) => returns!) }
+              : {}),
+          }
+        : {}),
+    });
+    await policy.backward(sequences, output.gradients);
+    this.#loss += output.loss;
+    this.#statistics = addStatistics(this.#statistics, output.statistics);
+  }
+
+  summary(): Omit<PolicyUpdate, "sequences" | "tokens" | "truncated" | "meanLength" | "staleness"> {
+    const { policy } = this.#options;
+    const { sums, maxima, tokens } = this.#statistics;
+    if (this.#steps === 0) return { updated: false, version: policy.version, optimizerSteps: 0 };
+    return {
+      updated: true,
+      version: policy.version,
+      optimizerSteps: this.#steps,
+      loss: this.#loss / this.#steps,
+      gradientNorm: this.#gradientNorm / this.#steps,
+      clippedGradient: this.#clipped,
+      learningRate: this.#optimizer.learningRate,
+      ...this.#gap.summary(),
+      statistics: {
+        ...Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / tokens])),
+        ...maxima,
+      },
+    };
+  }
+}
+
+/** The run's optimiser settings, with the policy's own in their place where it has some. */
+function optimizerOf({ name, step, settings }: UpdateOptions): StepOptions {
+  const own: OptimizerSettings = Object.hasOwn(settings.optimizers, name) ? settings.optimizers[name]! : {};
+  const norm = own.maxGradientNorm ?? settings.maxGradientNorm;
+  return {
+    learningRate: learningRateAt(own.learningRate ?? settings.learningRate, step, settings.steps),
+    betas: own.betas ?? settings.betas,
+    weightDecay: own.weightDecay ?? settings.weightDecay,
+    ...(own.epsilon === undefined ? {} : { epsilon: own.epsilon }),
+    ...(Number.isFinite(norm) ? { maxGradientNorm: norm } : {}),
+  };
+}
