@@ -15,11 +15,12 @@ import { callName, checkResult, lateCall, modelError } from "./call-faults.ts";
 import { encodePrompt } from "./call-prompt.ts";
 import { Conversations } from "./conversation.ts";
 import { type Effect, promptText } from "./effect.ts";
+import { EffectIds } from "./effect-ids.ts";
 import { EpisodeError, type EpisodeFailure, failureOf, PromptError, restoreFailure } from "./errors.ts";
-import { fingerprintText, type PromptCache } from "./prompt-cache.ts";
+import { fingerprint, fingerprintText, type PromptCache } from "./prompt-cache.ts";
 import type { EffectView, EpisodeRuntime } from "./runtime.ts";
 import type { Scope } from "./scope.ts";
-import type { CallRecord, Prompt } from "./trajectory.ts";
+import { type CallRecord, covers, type Prompt } from "./trajectory.ts";
 
 /** How the calls of an episode are answered; absent in a replay. */
 export interface Participants {
@@ -69,7 +70,9 @@ type Answer = Omit<CallRecord, keyof Issued | "settled" | "seconds" | "status" |
 export class AgentCalls {
   readonly #runtime: EpisodeRuntime;
   readonly #participants: Participants | undefined;
-  readonly #issued: Issued[] = [];
+  readonly #ids: EffectIds;
+  /** By id. */
+  readonly #issued: (Issued | undefined)[] = [];
   readonly #settled: (CallRecord | undefined)[] = [];
   readonly #occurrences = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
@@ -78,33 +81,30 @@ export class AgentCalls {
   constructor(runtime: EpisodeRuntime, participants: Participants | undefined) {
     this.#runtime = runtime;
     this.#participants = participants;
+    this.#ids = new EffectIds(runtime.recorded?.ids("call"));
   }
 
   has(call: number, scope: string): boolean {
     const record = this.#settled[call];
-    return record?.status === "complete" && (scope === "" || record.scope.startsWith(scope));
+    return record?.status === "complete" && covers(scope, record.scope);
   }
 
   /** All records, in the order of issue; what still runs is cancelled. */
   close(): readonly CallRecord[] {
     const now = this.#runtime.seconds();
-    return this.#issued.map(
-      (issued) =>
-        this.#settled[issued.id] ?? {
-          ...issued,
-          ...nothing,
-          settled: -1,
-          status: "cancelled",
-          seconds: now - issued.startedAt,
-        },
+    return this.#issued.flatMap((issued) =>
+      issued === undefined
+        ? []
+        : [
+            this.#settled[issued.id] ?? {
+              ...issued,
+              ...nothing,
+              settled: -1,
+              status: "cancelled",
+              seconds: now - issued.startedAt,
+            },
+          ],
     );
-  }
-
-  /** The tokenizer's view of a policy, where it has one. */
-  tokenizerOf({ name }: AnyAgent): Policy["tokenizer"] | undefined {
-    const assigned = this.#participants?.assignment.get(name);
-    const policy = assigned === undefined ? undefined : this.#participants?.policies.get(assigned);
-    return policy === undefined || isTextPolicy(policy) ? undefined : policy.tokenizer;
   }
 
   /** Issues one call and gives its record once it is complete; rejects if it fails. */
@@ -113,18 +113,17 @@ export class AgentCalls {
     const { agent, scope, input } = plan;
     runtime.countCall(agent.name);
     const issued = runtime.issue();
-    const id = this.#issued.length;
     const occurrence = count(this.#occurrences, `${scope.path}\n${agent.name}`);
     const known = runtime.recorded?.take(
       { scope: scope.path, kind: "call", name: agent.name, argument: promptText(input) },
       issued,
     );
-    if (known?.kind === "call") return this.#answerFromJournal(known, { id, issued, occurrence }, plan);
+    if (known?.kind === "call") return this.#answerFromJournal(known, issued, plan);
     const { policy, policyName } = this.#policyOf(agent);
     const sampling =
       plan.options.sampling ?? this.#participants?.sampling?.(agent) ?? agent.sampling[runtime.stage];
     const base = {
-      id,
+      id: this.#ids.next(),
       scope: scope.path,
       issued,
       agent: agent.name,
@@ -134,12 +133,11 @@ export class AgentCalls {
       input,
       startedAt: runtime.seconds(),
     };
-    return isTextPolicy(policy)
-      ? this.#settle(plan, { ...base, prompt: nothing.output, origin: "text" }, (open) => {
-          const repeat = this.#streamKey(agent.name, scope.path, fingerprintText(promptText(input)));
-          return this.#generate(policy, plan, base.sampling, repeat, open);
-        })
-      : this.#sample(policy, policyName, plan, base);
+    if (!isTextPolicy(policy)) return this.#sample(policy, policyName, plan, base);
+    const streamKey = this.#streamKey(agent.name, scope.path, fingerprintText(promptText(input)));
+    return this.#settle(plan, { ...base, prompt: nothing.output, origin: "text" }, (open) =>
+      this.#generate(policy, plan, sampling, streamKey, open),
+    );
   }
 
   #sample(
@@ -276,31 +274,35 @@ export class AgentCalls {
 
   async #answerFromJournal(
     known: Extract<Effect, { readonly kind: "call" }>,
-    place: Pick<CallRecord, "id" | "issued" | "occurrence">,
-    { agent, tools }: CallPlan,
+    issued: number,
+    { agent, scope, tools }: CallPlan,
   ): Promise<CallRecord> {
     const runtime = this.#runtime;
     const recorded = known.record;
-    const { id, issued, occurrence } = place;
-    // A replay that goes as it went needs no copy of the record.
-    const same = recorded.id === id && recorded.issued === issued && recorded.occurrence === occurrence;
-    const open = same ? recorded : { ...recorded, ...place };
-    this.#issued[id] = open;
+    const strict = runtime.recorded!.strict;
+    // What happens anew afterwards counts the same request as made; in a replay nothing does.
+    if (!strict) {
+      const { origin, prompt } = recorded;
+      const hash = origin === "text" ? fingerprintText(promptText(recorded.input)) : fingerprint(prompt);
+      this.#streamKey(agent.name, scope.path, hash);
+    }
+    // The parser may have changed since; what the workflow sees is what it says now.
+    const unreadable = agent.tools.length > 0 && recorded.parse?.ok === false;
+    const reparse = recorded.parse !== undefined && agent.parse !== undefined && !unreadable;
+    const parsed = reparse ? { ...recorded, parse: parseText(agent, recorded.text) } : recorded;
+    const open = strict ? parsed : { ...parsed, issued };
+    this.#issued[recorded.id] = open;
+    // Whether an answer came before the end or after is the clock's affair: a replay takes the record's word.
+    if (strict) this.#settled[recorded.id] = open;
     await runtime.perform({
       name: callName(open),
       seconds: Number.POSITIVE_INFINITY,
       gate: undefined,
       onLate: () => new Error("a recorded call has no deadline"),
       work: () => runtime.recorded!.turn(known),
+      fromJournal: true,
     });
-    const settled = recorded.settled < 0 ? -1 : runtime.settle();
-    // The parser may have changed since; what the workflow sees is what it says now.
-    const unreadable = agent.tools.length > 0 && recorded.parse?.ok === false;
-    const reparse = recorded.parse !== undefined && agent.parse !== undefined && !unreadable;
-    const record =
-      settled === open.settled && !reparse
-        ? open
-        : { ...open, settled, ...(reparse ? { parse: parseText(agent, recorded.text) } : {}) };
+    const record = strict ? open : { ...open, settled: runtime.settle() };
     this.#keep(record, tools, recorded.failure);
     if (recorded.failure !== undefined) throw restoreFailure(recorded.failure);
     return record;

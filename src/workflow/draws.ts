@@ -9,19 +9,24 @@ import type { DrawRecord } from "./trajectory.ts";
 
 function draw(runtime: EpisodeRuntime, kind: DrawRecord["kind"], scope: Scope, live: () => number): number {
   const issued = runtime.issue();
-  let value: number | undefined;
+  let known: DrawRecord | undefined;
   try {
-    value = runtime.recorded?.draw(kind, scope.path, issued);
+    known = runtime.recorded?.draw(kind, scope.path, issued);
   } catch (error) {
     if (error instanceof ReplayDivergenceError) runtime.fatal ??= error satisfies EpisodeError;
     throw error;
   }
   // The stream goes on in step with the journal, so that what follows it is what would have followed.
   const drawn = live();
-  const record = { kind, scope: scope.path, issued, value: value ?? drawn };
+  const record =
+    known === undefined
+      ? { kind, scope: scope.path, issued, value: drawn }
+      : runtime.recorded!.strict
+        ? known
+        : { ...known, issued };
   runtime.draws.push(record);
   // Random numbers follow from the episode's key; only times have to be kept for a recovery.
-  if (kind === "now" && value === undefined) runtime.journal({ kind: "draw", record });
+  if (kind === "now" && known === undefined) runtime.journal({ kind: "draw", record });
   return record.value;
 }
 

@@ -166,7 +166,7 @@ export async function execute(
     tools: tools.close(),
     children: contexts.close(),
     memory: memory.close(),
-    draws: runtime.draws,
+    draws: runtime.draws.sort((left, right) => left.issued - right.issued),
     rewards: rewards.terms,
     seconds: runtime.seconds(),
   });

@@ -56,7 +56,8 @@ export class MapStore implements MemoryStore {
 export class MemoryUses {
   readonly #runtime: EpisodeRuntime;
   readonly #store: MemoryStore;
-  readonly #records: MemoryRecord[] = [];
+  /** By the place of their issue; the open ones are cancelled when the episode closes. */
+  readonly #records = new Map<number, MemoryRecord>();
 
   constructor(runtime: EpisodeRuntime, store: MemoryStore) {
     this.#runtime = runtime;
@@ -64,7 +65,7 @@ export class MemoryUses {
   }
 
   close(): readonly MemoryRecord[] {
-    return this.#records.sort((left, right) => left.issued - right.issued);
+    return [...this.#records.values()].sort((left, right) => left.issued - right.issued);
   }
 
   bind(scope: Scope): EpisodeMemory {
@@ -103,6 +104,16 @@ export class MemoryUses {
       onLate: () => this.#failed(name, `it was not finished after ${runtime.deadlines.tool} s`),
     };
     try {
+      const copy = jsonCopy(given);
+      const argument = operation === "put" ? { value: copy } : {};
+      if (runtime.recorded?.strict !== true)
+        this.#records.set(base.issued, {
+          ...base,
+          ...argument,
+          settled: -1,
+          seconds: 0,
+          status: "cancelled",
+        });
       if (known?.kind === "memory") return await this.#answerFromJournal(known, base.issued, plan);
       const read = await runtime.perform<unknown>({ ...plan, work });
       const value = jsonCopy(operation === "put" ? given : read);
@@ -140,12 +151,15 @@ export class MemoryUses {
   ): Promise<unknown> {
     const runtime = this.#runtime;
     const { record } = known;
+    const { strict } = runtime.recorded!;
+    if (strict) this.#records.set(record.issued, record);
     await runtime.perform({
       ...plan,
       seconds: Number.POSITIVE_INFINITY,
       work: () => runtime.recorded!.turn(known),
+      fromJournal: true,
     });
-    this.#records.push({ ...record, issued, settled: runtime.settle() });
+    if (!strict) this.#records.set(issued, { ...record, issued, settled: runtime.settle() });
     // The store must be as it was, for what happens anew after the journal ends.
     if (record.operation === "put" && record.status === "complete")
       await this.#store.put(record.key, record.value);
@@ -154,7 +168,7 @@ export class MemoryUses {
   }
 
   #keep(record: MemoryRecord): void {
-    this.#records.push(record);
+    this.#records.set(record.issued, record);
     this.#runtime.journal({ kind: "memory", record });
   }
 

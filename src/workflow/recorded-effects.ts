@@ -33,12 +33,16 @@ export class RecordedEffects {
   readonly #draws = new Map<string, { readonly values: readonly DrawRecord[]; next: number }>();
   /** Settled entries in the order of their settling; `#next` is the first that has not settled again. */
   readonly #order: readonly AnsweredEffect[];
+  readonly #ids = { call: new Set<number>(), tool: new Set<number>() };
   #next = 0;
   readonly #waiting = new Map<AnsweredEffect, () => void>();
   readonly #released = new Set<AnsweredEffect>();
   readonly #clock: Clock;
   #pumping = false;
   #disposed = false;
+  /** Effects that happen anew and wait for the recorded ones. */
+  readonly #later: (() => void)[] = [];
+  #givenUp = false;
 
   constructor(effects: readonly Effect[], missing: MissingEffect, clock: Clock) {
     this.missing = missing;
@@ -54,6 +58,7 @@ export class RecordedEffects {
         else known.push(record);
         continue;
       }
+      if (effect.kind !== "memory") this.#ids[effect.kind].add(effect.record.id);
       const key = keyOf(requestOf(effect));
       const bucket = this.#buckets.get(key);
       if (bucket === undefined) this.#buckets.set(key, { effects: [effect], asked: 0 });
@@ -80,12 +85,12 @@ export class RecordedEffects {
   }
 
   /** The next recorded random number or time of a scope; undefined if there is none left. */
-  draw(kind: DrawRecord["kind"], scope: string, issued: number): number | undefined {
+  draw(kind: DrawRecord["kind"], scope: string, issued: number): DrawRecord | undefined {
     const draws = this.#draws.get(`${scope}\n${kind}`);
     const found = draws?.values[draws.next];
     if (draws !== undefined && found !== undefined) {
       draws.next++;
-      return found.value;
+      return found;
     }
     if (this.missing === "happens") return undefined;
     throw new ReplayDivergenceError({
@@ -97,6 +102,16 @@ export class RecordedEffects {
     });
   }
 
+  /** Ids that recorded calls or tools have: whatever else is issued gets others. */
+  ids(kind: "call" | "tool"): ReadonlySet<number> {
+    return this.#ids[kind];
+  }
+
+  /** A replay gives records as they are; a fork or a recovery goes on from them, with times and an order of its own. */
+  get strict(): boolean {
+    return this.missing === "diverges";
+  }
+
   /** Resolves when it is this effect's turn to settle. One that never settled stays pending. */
   turn(effect: AnsweredEffect): Promise<void> {
     return new Promise((resolve) => {
@@ -104,6 +119,17 @@ export class RecordedEffects {
       this.#waiting.set(effect, resolve);
       this.#pump();
     });
+  }
+
+  /** All recorded effects have settled again, or it is clear that the rest will not be asked for. */
+  get exhausted(): boolean {
+    return this.#givenUp || this.#disposed || this.#released.size === this.#order.length;
+  }
+
+  /** Runs `work` once the recorded effects are exhausted. */
+  afterAll(work: () => void): void {
+    this.#later.push(work);
+    this.#pump();
   }
 
   /** What the journal has and nobody asked for. */
@@ -136,13 +162,21 @@ export class RecordedEffects {
       this.#release(next, resolve);
       return;
     }
-    if (this.#waiting.size === 0 || this.#disposed) {
+    const idle = this.#waiting.size === 0;
+    if (this.#disposed || (idle && (this.#later.length === 0 || this.exhausted))) {
       this.#pumping = false;
+      this.#runLater();
       return;
     }
     // Somebody waits, but not the one whose turn it is: it will be asked for once user code has gone on.
     if (this.#clock.now() - since < patience) {
       setImmediate(() => this.#settleNext(since));
+      return;
+    }
+    if (idle) {
+      this.#givenUp = true;
+      this.#pumping = false;
+      this.#runLater();
       return;
     }
     const [first] = [...this.#waiting.keys()].sort(
@@ -156,7 +190,11 @@ export class RecordedEffects {
     this.#waiting.delete(effect);
     resolve();
     this.#pumping = false;
-    if (this.#waiting.size > 0) this.#pump();
+    if (this.#waiting.size > 0 || this.#later.length > 0) this.#pump();
+  }
+
+  #runLater(): void {
+    for (const work of this.#later.splice(0)) work();
   }
 
   #skipReleased(): void {

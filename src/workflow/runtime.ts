@@ -78,6 +78,8 @@ export interface EffectPlan<T> {
   readonly work: (open: EffectView) => T | Promise<T>;
   /** Stops this effect alone. */
   readonly signal?: AbortSignal | undefined;
+  /** Its answer comes from the journal, at its turn. */
+  readonly fromJournal?: true;
 }
 
 /** What the work of an effect may look at. */
@@ -93,6 +95,7 @@ interface Episode {
   readonly clock: Clock;
   seconds(): number;
   closed(effect: OpenView): void;
+  deliver(settle: () => void, fromJournal: boolean): void;
 }
 
 /** An open effect, whatever its result. */
@@ -170,11 +173,13 @@ export class OpenEffect<T = unknown> {
       this.#fail(error);
       return;
     }
+    const fromJournal = this.#plan.fromJournal === true;
     Promise.resolve(started).then(
-      (value) => {
-        if (this.#settle()) this.#resolve(value);
-      },
-      (error) => this.#fail(error),
+      (value) =>
+        this.#episode.deliver(() => {
+          if (this.#settle()) this.#resolve(value);
+        }, fromJournal),
+      (error) => this.#episode.deliver(() => this.#fail(error), fromJournal),
     );
   }
 
@@ -226,6 +231,8 @@ export class EpisodeRuntime {
   #controller: AbortController | undefined;
   #stopReason: unknown;
   #stopped = false;
+  readonly #deliveries: (() => void)[] = [];
+  #delivering = false;
   #events = 0;
   #calls = 0;
   #promptTokens = 0;
@@ -356,6 +363,38 @@ export class EpisodeRuntime {
       open.start();
     });
   }
+
+  /**
+   * @internal Settles one effect at a time, in the order of arrival, and lets the workflow react to each before it hears
+   * of the next: a tick that is asked for by a microtask comes when no microtask is left. A replay settles effects in the
+   * same way, so what user code sees does not depend on how many promises lie between.
+   */
+  deliver(settle: () => void, fromJournal: boolean): void {
+    const { recorded } = this;
+    if (recorded?.strict === true) {
+      settle();
+      return;
+    }
+    // What happens anew settles after all that had settled before.
+    if (!fromJournal && recorded?.exhausted === false) {
+      recorded.afterAll(() => this.deliver(settle, true));
+      return;
+    }
+    this.#deliveries.push(settle);
+    if (this.#delivering) return;
+    this.#delivering = true;
+    this.#scheduleDelivery();
+  }
+
+  #scheduleDelivery(): void {
+    queueMicrotask(() => process.nextTick(this.#deliverNext));
+  }
+
+  readonly #deliverNext = (): void => {
+    this.#deliveries.shift()?.();
+    if (this.#deliveries.length > 0) this.#scheduleDelivery();
+    else this.#delivering = false;
+  };
 
   /** @internal An effect of this episode has settled. */
   closed(effect: OpenView): void {

@@ -2,6 +2,7 @@
 
 import { count } from "./agent-calls.ts";
 import type { Effect } from "./effect.ts";
+import { EffectIds } from "./effect-ids.ts";
 import { DeadlineError, EpisodeError, failureOf, restoreFailure, ToolError } from "./errors.ts";
 import { jsonCopy } from "./json-value.ts";
 import type { EpisodeRuntime } from "./runtime.ts";
@@ -16,24 +17,30 @@ type Issued = Pick<
 
 export class ToolCalls {
   readonly #runtime: EpisodeRuntime;
-  readonly #issued: Issued[] = [];
+  readonly #ids: EffectIds;
+  /** By id. */
+  readonly #issued: (Issued | undefined)[] = [];
   readonly #settled: (ToolRecord | undefined)[] = [];
   readonly #occurrences = new Map<string, number>();
 
   constructor(runtime: EpisodeRuntime) {
     this.#runtime = runtime;
+    this.#ids = new EffectIds(runtime.recorded?.ids("tool"));
   }
 
   close(): readonly ToolRecord[] {
     const now = this.#runtime.seconds();
-    return this.#issued.map(
-      (issued) =>
-        this.#settled[issued.id] ?? {
-          ...issued,
-          settled: -1,
-          status: "cancelled",
-          seconds: now - issued.startedAt,
-        },
+    return this.#issued.flatMap((issued) =>
+      issued === undefined
+        ? []
+        : [
+            this.#settled[issued.id] ?? {
+              ...issued,
+              settled: -1,
+              status: "cancelled",
+              seconds: now - issued.startedAt,
+            },
+          ],
     );
   }
 
@@ -42,22 +49,24 @@ export class ToolCalls {
     const runtime = this.#runtime;
     if (runtime.stopped) return runtime.afterStop();
     const input = this.#copy(given, name, "input");
+    const place = runtime.issue();
+    const occurrence = count(this.#occurrences, `${scope.path}\n${name}`);
+    const known = runtime.recorded?.take(
+      { scope: scope.path, kind: "tool", name, argument: JSON.stringify(input) ?? "" },
+      place,
+    );
+    if (known?.kind === "tool") return this.#answerFromJournal(known, place);
     const issued: Issued = {
-      id: this.#issued.length,
+      id: this.#ids.next(),
       scope: scope.path,
-      issued: runtime.issue(),
+      issued: place,
       tool: name,
-      occurrence: count(this.#occurrences, `${scope.path}\n${name}`),
+      occurrence,
       input,
       startedAt: runtime.seconds(),
       ...(call === undefined ? {} : { call }),
     };
-    this.#issued.push(issued);
-    const known = runtime.recorded?.take(
-      { scope: scope.path, kind: "tool", name, argument: JSON.stringify(input) ?? "" },
-      issued.issued,
-    );
-    if (known?.kind === "tool") return this.#answerFromJournal(known, issued);
+    this.#issued[issued.id] = issued;
     const run = typeof tool === "function" ? tool : tool.run;
     try {
       const output = await runtime.perform<unknown>({
@@ -93,25 +102,23 @@ export class ToolCalls {
 
   async #answerFromJournal(
     known: Extract<Effect, { readonly kind: "tool" }>,
-    issued: Issued,
+    issued: number,
   ): Promise<unknown> {
     const runtime = this.#runtime;
     const recorded = known.record;
+    const strict = runtime.recorded!.strict;
+    const open = strict ? recorded : { ...recorded, issued };
+    this.#issued[recorded.id] = open;
+    if (strict) this.#settled[recorded.id] = open;
     await runtime.perform({
-      name: toolCallName(issued),
+      name: toolCallName(open),
       seconds: Number.POSITIVE_INFINITY,
       gate: undefined,
       onLate: () => new Error("a recorded tool call has no deadline"),
       work: () => runtime.recorded!.turn(known),
+      fromJournal: true,
     });
-    const { id, issued: place, occurrence } = issued;
-    this.#settled[id] = {
-      ...recorded,
-      id,
-      issued: place,
-      occurrence,
-      settled: recorded.settled < 0 ? -1 : runtime.settle(),
-    };
+    if (!strict) this.#settled[recorded.id] = { ...open, settled: runtime.settle() };
     if (recorded.failure !== undefined) throw restoreFailure(recorded.failure);
     // A copy: the workflow may change what it is given, and the record must not change with it.
     return jsonCopy(recorded.output);
