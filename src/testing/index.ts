@@ -2,3 +2,4 @@
 
 export { type ScriptedPolicyOptions, scriptedPolicy } from "./scripted-policy.ts";
 export { TabularPolicy, type TabularPolicyOptions, tabularPolicy } from "./tabular-policy.ts";
+export { VirtualClock } from "./virtual-clock.ts";
