@@ -8,6 +8,7 @@ import { grpo } from "../../src/methods/grpo.ts";
 import type { BatchCall, RewardedCall, RewardedEpisode } from "../../src/methods/method.ts";
 import { ppo } from "../../src/methods/ppo.ts";
 import { whiten } from "../../src/methods/whiten.ts";
+import { between } from "./numbers.ts";
 
 const plain = { ddof: 0, divideByDeviation: true, epsilon: 0 } as const;
 const call = (over: Partial<BatchCall>): BatchCall => ({
@@ -181,7 +182,7 @@ describe("linked calls", () => {
         agent: fc.constantFrom("a", "b"),
         credit: fc.integer({ min: -3, max: 3 }),
         values: fc
-          .array(fc.float({ min: -1, max: 1, noNaN: true }), { minLength: 1, maxLength: 3 })
+          .array(between(-1, 1), { minLength: 1, maxLength: 3 })
           .map((values) => Float32Array.from(values)),
       }),
       { minLength: 2, maxLength: 8 },

@@ -10,6 +10,7 @@ import {
   noStatistics,
   type RewardedEpisode,
 } from "../../src/methods/method.ts";
+import { between } from "./numbers.ts";
 
 const episode = (reward: number, agents: readonly string[] = ["a"]): RewardedEpisode => ({
   reward,
@@ -139,11 +140,11 @@ describe("clipped loss", () => {
   const inputs = fc
     .array(
       fc.record({
-        l: fc.double({ min: -3, max: -0.05, noNaN: true }),
-        shift: fc.double({ min: -0.6, max: 0.6, noNaN: true }),
-        reference: fc.double({ min: -3, max: -0.05, noNaN: true }),
-        entropy: fc.double({ min: 0, max: 3, noNaN: true }),
-        advantage: fc.double({ min: -2, max: 2, noNaN: true }),
+        l: between(-3, -0.05),
+        shift: between(-0.6, 0.6),
+        reference: between(-3, -0.05),
+        entropy: between(0, 3),
+        advantage: between(-2, 2),
         masked: fc.boolean(),
       }),
       { minLength: 1, maxLength: 9 },

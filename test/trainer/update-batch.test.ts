@@ -114,6 +114,22 @@ describe("minibatches", () => {
   });
 });
 
+test("tokens without advantage count in the normaliser, whether or not they get a pass", async () => {
+  for (const aggregation of ["token-mean", "sequence-mean", "sequence-sum"] as const) {
+    const norm = async (withZeros: boolean, entropyCoefficient = 0) => {
+      const policy = await open();
+      const calls = await sampled(policy);
+      const zeros = calls.map((call) => ({ ...call, advantage: 0 }));
+      const method = grpo({ aggregation, entropyCoefficient });
+      const { gradientNorm } = await update(policy, withZeros ? [...calls, ...zeros] : calls, { method });
+      return gradientNorm!;
+    };
+    expect(await norm(true)).toBeCloseTo((await norm(false)) / 2, 6);
+    // The smallest of bonuses sends them through the pass as well.
+    expect(await norm(true, 1e-9)).toBeCloseTo((await norm(false)) / 2, 6);
+  }
+});
+
 describe("old log-probs", () => {
   const counting = async () => {
     const policy = await open();
@@ -151,6 +167,38 @@ describe("old log-probs", () => {
       const { statistics } = await update(policy, calls, { method }, reference);
       expect(passes()).toBe(1);
       expect(statistics!.referenceKl).toBeGreaterThan(0);
+    }
+  });
+
+  test("the estimate sees the log-probs of the weights before the update, also for filtered calls", async () => {
+    const policy = await open();
+    await update(policy, await sampled(policy), { learningRate: 1 });
+    const base = grpo({ klCoefficient: 1, klIn: "reward" });
+    for (const over of [{}, { sampling: { topK: 2 }, logprobs: new Float32Array(9) }]) {
+      let compared = 0;
+      const calls = await sampled(policy, 8, over);
+      const { logprobs } = await policy.forward(calls.map((call) => rowOf(call, 0).sequence));
+      const wanted = new Map<string, Float32Array>();
+      let at = 0;
+      for (const { trajectory, call } of calls) {
+        wanted.set(trajectory.id, logprobs.slice(at, at + call.output.length));
+        at += call.output.length;
+      }
+      const method: Method = {
+        ...base,
+        estimate: (batch) => {
+          for (const { episode, oldLogprobs, referenceLogprobs } of batch) {
+            expect(referenceLogprobs).toHaveLength(oldLogprobs!.length);
+            for (const [t, l] of wanted.get(episode)!.entries()) {
+              expect(oldLogprobs![t]).toBeCloseTo(l, 5);
+              compared++;
+            }
+          }
+          return base.estimate!(batch);
+        },
+      };
+      await update(policy, calls, { method }, await open());
+      expect(compared).toBe(logprobs.length);
     }
   });
 
