@@ -179,9 +179,11 @@ export class Contexts {
 
 /** A promise that nobody awaits must not become an unhandled rejection; whoever awaits it still sees the error. */
 function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
+  promise.catch(ignore);
   return promise;
 }
+
+const ignore = (): void => {};
 
 /** A replay that has diverged has failed, whatever the workflow makes of the error. */
 function noteDivergence(runtime: EpisodeRuntime, error: unknown): void {

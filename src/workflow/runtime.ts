@@ -173,14 +173,15 @@ export class OpenEffect<T = unknown> {
       this.#fail(error);
       return;
     }
-    const fromJournal = this.#plan.fromJournal === true;
-    Promise.resolve(started).then(
-      (value) =>
-        this.#episode.deliver(() => {
-          if (this.#settle()) this.#resolve(value);
-        }, fromJournal),
-      (error) => this.#episode.deliver(() => this.#fail(error), fromJournal),
-    );
+    const { fromJournal = false } = this.#plan;
+    const deliver = (settle: () => void) => this.#episode.deliver(settle, fromJournal);
+    const complete = (value: T) =>
+      deliver(() => {
+        if (this.#settle()) this.#resolve(value);
+      });
+    const fail = (error: unknown) => deliver(() => this.#fail(error));
+    if (started instanceof Promise) started.then(complete, fail);
+    else Promise.resolve(started).then(complete, fail);
   }
 
   #late(): void {
@@ -387,8 +388,10 @@ export class EpisodeRuntime {
   }
 
   #scheduleDelivery(): void {
-    queueMicrotask(() => process.nextTick(this.#deliverNext));
+    queueMicrotask(this.#nextTick);
   }
+
+  readonly #nextTick = (): void => process.nextTick(this.#deliverNext);
 
   readonly #deliverNext = (): void => {
     this.#deliveries.shift()?.();
