@@ -153,6 +153,12 @@ describe("GAE and whitening", () => {
     );
   });
 
+  test("ε is added to the variance", () => {
+    // ±1e-4: variance 2e-8 with n − 1.
+    const white = whiten([Float32Array.of(1e-4, -1e-4)], [call({})], { scope: "model" });
+    expect(white[0]![0]).toBeCloseTo(1e-4 / Math.sqrt(3e-8), 4);
+  });
+
   test("without spread whitening gives zeros", () => {
     const white = whiten([Float32Array.of(0.3, 0.3)], [call({})], { scope: "model" });
     expect([...white[0]!]).toEqual([0, 0]);

@@ -1,7 +1,7 @@
 /** One policy's update on calls made by hand: passes, minibatches, staleness, and what is refused. */
 
 import { describe, expect, test } from "vitest";
-import type { ScoringPolicy } from "../../src/engine/policy.ts";
+import type { ScoringPolicy, StepOptions } from "../../src/engine/policy.ts";
 import { grpo } from "../../src/methods/grpo.ts";
 import type { Method } from "../../src/methods/method.ts";
 import { ppo } from "../../src/methods/ppo.ts";
@@ -10,7 +10,7 @@ import { type TabularPolicy, tabularPolicy } from "../../src/testing/tabular-pol
 import { minibatches, rowOf } from "../../src/trainer/batch-rows.ts";
 import type { CreditedCall } from "../../src/trainer/groups.ts";
 import { importanceCap, importanceOf, oldLogprobsOf } from "../../src/trainer/old-logprobs.ts";
-import { updatePolicy } from "../../src/trainer/update.ts";
+import { type UpdateOptions, updatePolicy } from "../../src/trainer/update.ts";
 import type { CallRecord, Trajectory } from "../../src/workflow/trajectory.ts";
 
 const open = () =>
@@ -36,6 +36,8 @@ async function sampled(policy: TabularPolicy, count = 8, over: Partial<CallRecor
 }
 
 interface Overrides {
+  readonly step?: number;
+  readonly optimizers?: UpdateOptions["settings"]["optimizers"];
   readonly method?: Method;
   readonly tokensPerMicrobatch?: number;
   readonly staleness?: number;
@@ -45,15 +47,17 @@ interface Overrides {
 const update = (
   policy: TabularPolicy,
   calls: readonly CreditedCall[],
-  { method = grpo(), tokensPerMicrobatch = 1000, staleness = 0, seed = 0, learningRate = 0.1 }: Overrides,
+  given: Overrides,
   reference?: ScoringPolicy,
-) =>
-  updatePolicy({
+) => {
+  const { method = grpo(), tokensPerMicrobatch = 1000, staleness = 0, seed = 0 } = given;
+  const { step = 1, learningRate = 0.1, optimizers = {} } = given;
+  return updatePolicy({
     name: "p",
     policy,
     reference,
     calls,
-    step: 1,
+    step,
     settings: {
       method,
       steps: 10,
@@ -64,9 +68,10 @@ const update = (
       maxGradientNorm: Number.POSITIVE_INFINITY,
       tokensPerMicrobatch,
       staleness,
-      optimizers: {},
+      optimizers,
     },
   });
+};
 
 const scored = { tokens: Int32Array.of(2, 3, 4, 5, 2, 0), mask: Uint8Array.of(0, 1, 1, 1, 1, 1) };
 const weights = async (policy: TabularPolicy) => {
@@ -103,6 +108,16 @@ describe("minibatches", () => {
     expect(minibatches(rows, 99, [0])).toHaveLength(11);
   });
 
+  test("are drawn anew each step", async () => {
+    const weightsOf = async (step: number) => {
+      const policy = await open();
+      await update(policy, await sampled(policy), { method: grpo({ minibatches: 4 }), step });
+      return weights(policy);
+    };
+    expect(await weightsOf(1)).toEqual(await weightsOf(1));
+    expect(await weightsOf(2)).not.toEqual(await weightsOf(1));
+  });
+
   test("a method without a use for tokens without advantage takes no step on a part of zeros", async () => {
     const policy = await open();
     const calls = (await sampled(policy, 6)).map((call, i) => ({ ...call, advantage: i === 0 ? 1 : 0 }));
@@ -112,6 +127,35 @@ describe("minibatches", () => {
     const result = await update(policy, none, { staleness: 1 });
     expect(result).toMatchObject({ updated: false, optimizerSteps: 0, version: 1 });
   });
+});
+
+test("a policy's own optimiser settings take the place of the run's, one by one", async () => {
+  const asked = async (optimizers: NonNullable<Overrides["optimizers"]>) => {
+    const policy = await open();
+    let seen: StepOptions | undefined;
+    const step = policy.step.bind(policy);
+    policy.step = (given) => {
+      seen = given;
+      return step(given);
+    };
+    await update(policy, await sampled(policy), { optimizers });
+    return seen;
+  };
+  const run = { learningRate: 0.1, betas: [0.9, 0.999], weightDecay: 0 };
+  expect(await asked({})).toEqual(run);
+  expect(await asked({ other: { learningRate: 9 } })).toEqual(run);
+  for (const own of [
+    { learningRate: 0.2 },
+    { betas: [0.5, 0.6] as const },
+    { weightDecay: 0.3 },
+    { maxGradientNorm: 0.4 },
+    { epsilon: 0.5 },
+  ])
+    expect(await asked({ p: own })).toEqual({ ...run, ...own });
+  expect(await asked({ p: { learningRate: { peak: 1, warmupSteps: 4 } } })).toMatchObject({
+    learningRate: 0.2,
+  });
+  expect(await asked({ p: { maxGradientNorm: Number.POSITIVE_INFINITY } })).toEqual(run);
 });
 
 test("tokens without advantage count in the normaliser, whether or not they get a pass", async () => {
@@ -152,6 +196,11 @@ describe("old log-probs", () => {
     expect((await passes(grpo({ epochs: 3 }))).passes).toBe(3);
     const filtered = { sampling: { topK: 2 }, logprobs: new Float32Array(9) };
     expect(await passes(grpo(), filtered)).toEqual({ passes: 1, ratio: 1 });
+    // The alarm compares what the same weights say; later passes are of other weights.
+    const again = await open();
+    const moved = await update(again, await sampled(again), { method: grpo({ epochs: 3 }) });
+    expect(moved.statistics!.largestRatio).toBeGreaterThan(1.05);
+    expect(moved.largestSamplerGap).toBeLessThan(1e-5);
     const several = await passes(grpo({ epochs: 3 }), filtered);
     expect(several.passes).toBe(4);
     // Against the weights before the update, not against itself each time.
