@@ -1,24 +1,26 @@
 /** @file The model calls of one episode: issued here, answered by a policy or by the journal, recorded to the token. */
 
-import type {
-  AnyPolicy,
-  ChatMessage,
-  ChatTool,
-  Policy,
-  SamplingSettings,
-  TextResult,
-} from "../engine/policy.ts";
+import type { AnyPolicy, ChatTool, Policy, SamplingSettings, TextResult } from "../engine/policy.ts";
 import { isTextPolicy } from "../engine/policy-spec.ts";
 import { type Key, key } from "../random/stream.ts";
 import { type AnyAgent, type CallOptions, parseText } from "./agent.ts";
 import { callName, checkResult, lateCall, modelError } from "./call-faults.ts";
 import { encodePrompt } from "./call-prompt.ts";
+import {
+  type Answer,
+  allSampled,
+  answerMessage,
+  completeRecord,
+  type Issued,
+  nothing,
+} from "./call-record.ts";
 import { Conversations } from "./conversation.ts";
 import { type Effect, promptText } from "./effect.ts";
-import { EffectIds } from "./effect-ids.ts";
+import { count, EffectIds } from "./effect-ids.ts";
 import { EpisodeError, type EpisodeFailure, failureOf, PromptError, restoreFailure } from "./errors.ts";
+import type { EffectView } from "./open-effect.ts";
 import { fingerprint, fingerprintText, type PromptCache } from "./prompt-cache.ts";
-import type { EffectView, EpisodeRuntime } from "./runtime.ts";
+import type { EpisodeRuntime } from "./runtime.ts";
 import type { Scope } from "./scope.ts";
 import { type CallRecord, covers, type Prompt } from "./trajectory.ts";
 
@@ -40,32 +42,6 @@ export interface CallPlan {
   readonly tools: readonly ChatTool[] | undefined;
   readonly options: CallOptions;
 }
-
-const nothing = {
-  version: -1,
-  output: new Int32Array(0),
-  logprobs: new Float32Array(0),
-  plainLogprobs: new Float32Array(0),
-  mask: new Uint8Array(0),
-  text: "",
-};
-
-type Issued = Pick<
-  CallRecord,
-  | "id"
-  | "scope"
-  | "issued"
-  | "agent"
-  | "occurrence"
-  | "policy"
-  | "sampling"
-  | "input"
-  | "prompt"
-  | "startedAt"
-  | "origin"
-> & { readonly continues?: number };
-
-type Answer = Omit<CallRecord, keyof Issued | "settled" | "seconds" | "status" | "failure">;
 
 export class AgentCalls {
   readonly #runtime: EpisodeRuntime;
@@ -348,69 +324,4 @@ export class AgentCalls {
       hint: `add it to \`assign\`: { ${name}: "…" }.`,
     });
   }
-}
-
-/** Field by field: with 80,000 calls in flight, spreading objects of this size is most of a call's cost. */
-function completeRecord(
-  issued: Issued,
-  given: Answer,
-  parse: CallRecord["parse"],
-  settled: number,
-  now: number,
-): CallRecord {
-  const record: { -readonly [Name in keyof CallRecord]: CallRecord[Name] } = {
-    id: issued.id,
-    scope: issued.scope,
-    issued: issued.issued,
-    settled,
-    agent: issued.agent,
-    occurrence: issued.occurrence,
-    policy: issued.policy,
-    version: given.version,
-    sampling: issued.sampling,
-    input: issued.input,
-    prompt: issued.prompt,
-    output: given.output,
-    logprobs: given.logprobs,
-    plainLogprobs: given.plainLogprobs,
-    mask: given.mask,
-    text: given.text,
-    origin: issued.origin,
-    status: "complete",
-    startedAt: issued.startedAt,
-    seconds: now - issued.startedAt,
-  };
-  if (issued.continues !== undefined) record.continues = issued.continues;
-  if (given.stopReason !== undefined) record.stopReason = given.stopReason;
-  if (parse !== undefined) record.parse = parse;
-  if (given.toolCalls !== undefined) record.toolCalls = given.toolCalls;
-  if (given.content !== undefined) record.content = given.content;
-  if (given.usage !== undefined) record.usage = given.usage;
-  return record;
-}
-
-/** The output as the message that stands for it in a later prompt. */
-export function answerMessage({
-  text,
-  content,
-  toolCalls,
-}: Pick<CallRecord, "text" | "content" | "toolCalls">): ChatMessage {
-  return toolCalls === undefined
-    ? { role: "assistant", content: text }
-    : { role: "assistant", content: content ?? "", toolCalls };
-}
-
-const masks: Uint8Array[] = [];
-
-/** [length] ones. One array for all calls of a length: nobody writes to a record. */
-function allSampled(length: number): Uint8Array {
-  masks[length] ??= new Uint8Array(length).fill(1);
-  return masks[length];
-}
-
-/** How often `name` was counted before. */
-export function count(counts: Map<string, number>, name: string): number {
-  const before = counts.get(name) ?? 0;
-  counts.set(name, before + 1);
-  return before;
 }

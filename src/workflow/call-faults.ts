@@ -3,7 +3,8 @@
 import type { SampleResult } from "../engine/policy.ts";
 import { TroupeError } from "../errors.ts";
 import { DeadlineError, ModelCallError } from "./errors.ts";
-import type { EffectView, EpisodeRuntime } from "./runtime.ts";
+import type { EffectView } from "./open-effect.ts";
+import type { EpisodeRuntime } from "./runtime.ts";
 import type { CallRecord } from "./trajectory.ts";
 
 type Place = Pick<CallRecord, "agent" | "occurrence" | "policy" | "prompt">;

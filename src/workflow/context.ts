@@ -2,9 +2,9 @@
 
 import { AgentReply, type AnyAgent, type CallOptions, parseText } from "./agent.ts";
 import type { AgentCalls } from "./agent-calls.ts";
-import { count } from "./agent-calls.ts";
 import { renderPrompt } from "./call-prompt.ts";
 import { EpisodeStream, timeOf } from "./draws.ts";
+import { count } from "./effect-ids.ts";
 import { failureOf, ReplayDivergenceError } from "./errors.ts";
 import { jsonCopy, NotJsonError } from "./json-value.ts";
 import type { MemoryUses } from "./memory.ts";

@@ -14,6 +14,7 @@ import type { Effect } from "./effect.ts";
 import { DeadlineError, EpisodeCancelledError, failureOf, RewardError } from "./errors.ts";
 import { Gates } from "./gate.ts";
 import { MapStore, type MemoryStore, MemoryUses } from "./memory.ts";
+import { episodeEnded } from "./open-effect.ts";
 import { PromptCache } from "./prompt-cache.ts";
 import { RecordedEffects } from "./recorded-effects.ts";
 import { RewardLedger } from "./reward-ledger.ts";
@@ -23,7 +24,6 @@ import {
   defaultLimits,
   type EpisodeLimits,
   EpisodeRuntime,
-  episodeEnded,
 } from "./runtime.ts";
 import { ToolCalls } from "./tool-calls.ts";
 import {

@@ -1,8 +1,7 @@
 /** @file The tool calls of one episode: issued here, run or answered by the journal, recorded as JSON. */
 
-import { count } from "./agent-calls.ts";
 import type { Effect } from "./effect.ts";
-import { EffectIds } from "./effect-ids.ts";
+import { count, EffectIds } from "./effect-ids.ts";
 import { DeadlineError, EpisodeError, failureOf, restoreFailure, ToolError } from "./errors.ts";
 import { jsonCopy } from "./json-value.ts";
 import type { EpisodeRuntime } from "./runtime.ts";

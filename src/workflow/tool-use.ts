@@ -5,7 +5,8 @@
 
 import type { ChatMessage, ChatTool } from "../engine/policy.ts";
 import type { AnyAgent, CallOptions } from "./agent.ts";
-import { type AgentCalls, answerMessage } from "./agent-calls.ts";
+import type { AgentCalls } from "./agent-calls.ts";
+import { answerMessage } from "./call-record.ts";
 import { EpisodeError, LimitError, WorkflowDefinitionError } from "./errors.ts";
 import type { EpisodeRuntime } from "./runtime.ts";
 import type { Scope } from "./scope.ts";
