@@ -204,6 +204,30 @@ describe("staleness", () => {
     expect(Math.max(...lags)).toBe(2);
   });
 
+  test("a run that was stopped while it sampled ahead goes on to its end", async () => {
+    const stop = new AbortController();
+    const reporter = {
+      ...silentReporter,
+      step: ({ step }: { step: number }) => {
+        if (step === 7) stop.abort();
+      },
+    };
+    const ahead = options({
+      run: "stopped-ahead",
+      method: grpo({ groupSize: 16 }),
+      staleness: 2,
+      steps: 40,
+    });
+    const first = await train(ahead, { reporter, signal: stop.signal });
+    expect(first).toMatchObject({ interrupted: true, steps: 7 });
+    const second = await train(ahead, control);
+    expect(second).toMatchObject({ interrupted: false, steps: 40 });
+    expect((await steps("stopped-ahead")).map(({ step }) => step)).toEqual(
+      Array.from({ length: 40 }, (_, i) => i + 1),
+    );
+    expect(second.after?.correct).toBe(1);
+  });
+
   test("0 is strictly on-policy", async () => {
     await train(options({ run: "strict", method: grpo({ groupSize: 16 }), steps: 5 }), control);
     for (const { policies } of await steps("strict")) expect(policies.small.staleness).toBeUndefined();
