@@ -7,7 +7,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^troupe$/, replacement: source("index.ts") },
-      { find: /^troupe\/local$/, replacement: source("engine/local/index.ts") },
+      { find: /^troupe\/(local|remote)$/, replacement: `${source("engine")}/$1/index.ts` },
       { find: /^troupe\/(engine|methods|rewards|search|tools)$/, replacement: `${source("")}$1/index.ts` },
     ],
   },
