@@ -5,6 +5,7 @@ import type { EpisodeFailure } from "../workflow/errors.ts";
 import type { CallRecord, Trajectory } from "../workflow/trajectory.ts";
 import { trajectoryReward } from "../workflow/trajectory.ts";
 import { countByCode, failuresOf } from "./failure-watch.ts";
+import { meanTerms } from "./step-metrics.ts";
 
 export interface AgentReport {
   readonly agent: string;
@@ -159,18 +160,4 @@ function commonestRefusal(calls: readonly CallRecord[]): AgentReport["refused"] 
   }
   const [first] = [...byReason].sort(([, a], [, b]) => b.count - a.count);
   return first && { reason: first[0], text: first[1].text };
-}
-
-function meanTerms(complete: readonly Trajectory[]): Record<string, number> {
-  const sums = new Map<string, { sum: number; count: number }>();
-  for (const { rewards } of complete) {
-    for (const { name, value, agent } of rewards) {
-      const term = agent === undefined ? name : `${agent}.${name}`;
-      const known = sums.get(term) ?? { sum: 0, count: 0 };
-      known.sum += value;
-      known.count++;
-      sums.set(term, known);
-    }
-  }
-  return Object.fromEntries([...sums].map(([name, { sum, count }]) => [name, sum / count]));
 }

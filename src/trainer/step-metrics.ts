@@ -48,7 +48,8 @@ export function stepMetrics({
   };
 }
 
-function meanTerms(trajectories: readonly Trajectory[]): Record<string, number> {
+/** Mean of each reward term, by name, over the episodes that have it; an agent's terms as "agent.name". */
+export function meanTerms(trajectories: readonly Trajectory[]): Record<string, number> {
   const sums = new Map<string, { sum: number; count: number }>();
   for (const { rewards } of trajectories) {
     for (const { name, value, agent } of rewards) {

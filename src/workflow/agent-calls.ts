@@ -264,14 +264,7 @@ export class AgentCalls {
     this.#issued[recorded.id] = open;
     // Whether an answer came before the end or after is the clock's affair: a replay takes the record's word.
     if (strict) this.#settled[recorded.id] = open;
-    await runtime.perform({
-      name: callName(open),
-      seconds: Number.POSITIVE_INFINITY,
-      gate: undefined,
-      onLate: () => new Error("a recorded call has no deadline"),
-      work: () => runtime.recorded!.turn(known),
-      fromJournal: true,
-    });
+    await runtime.turn(callName(open), known);
     const record = strict ? open : { ...open, settled: runtime.settle() };
     this.#keep(record, tools, recorded.failure);
     if (recorded.failure !== undefined) throw restoreFailure(recorded.failure);

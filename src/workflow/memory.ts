@@ -114,7 +114,7 @@ export class MemoryUses {
           seconds: 0,
           status: "cancelled",
         });
-      if (known?.kind === "memory") return await this.#answerFromJournal(known, base.issued, plan);
+      if (known?.kind === "memory") return await this.#answerFromJournal(known, base.issued, name);
       const read = await runtime.perform<unknown>({ ...plan, work });
       const value = jsonCopy(operation === "put" ? given : read);
       this.#keep({
@@ -147,18 +147,13 @@ export class MemoryUses {
   async #answerFromJournal(
     known: Extract<Effect, { readonly kind: "memory" }>,
     issued: number,
-    plan: { readonly name: string; readonly gate: undefined; readonly onLate: () => Error },
+    name: string,
   ): Promise<unknown> {
     const runtime = this.#runtime;
     const { record } = known;
     const { strict } = runtime.recorded!;
     if (strict) this.#records.set(record.issued, record);
-    await runtime.perform({
-      ...plan,
-      seconds: Number.POSITIVE_INFINITY,
-      work: () => runtime.recorded!.turn(known),
-      fromJournal: true,
-    });
+    await runtime.turn(name, known);
     if (!strict) this.#records.set(issued, { ...record, issued, settled: runtime.settle() });
     // The store must be as it was, for what happens anew after the journal ends.
     if (record.operation === "put" && record.status === "complete")

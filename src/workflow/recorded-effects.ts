@@ -16,7 +16,8 @@ export type MissingEffect =
   /** A fork or a recovery: what is not in the journal happens anew. */
   | "happens";
 
-type AnsweredEffect = Exclude<Effect, { readonly kind: "draw" }>;
+/** Effects that are asked for and answered. */
+export type AnsweredEffect = Exclude<Effect, { readonly kind: "draw" }>;
 
 /** The records of one request, in the order of their issue; the first `asked` of them are taken. */
 interface Bucket {

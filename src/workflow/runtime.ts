@@ -11,7 +11,7 @@ import type { Effect } from "./effect.ts";
 import { type EpisodeError, LimitError } from "./errors.ts";
 import type { Gates } from "./gate.ts";
 import { type EffectPlan, episodeEnded, OpenEffect, type OpenView } from "./open-effect.ts";
-import type { RecordedEffects } from "./recorded-effects.ts";
+import type { AnsweredEffect, RecordedEffects } from "./recorded-effects.ts";
 import type { DrawRecord } from "./trajectory.ts";
 
 /** Seconds; Infinity switches one off. */
@@ -217,6 +217,18 @@ export class EpisodeRuntime {
       const open = new OpenEffect<T>(this, plan, resolve, reject);
       this.#open.add(open);
       open.start();
+    });
+  }
+
+  /** Waits for the turn of an effect that is answered from the journal; stopped with the episode, never late. */
+  turn(name: string, known: AnsweredEffect): Promise<void> {
+    return this.perform({
+      name,
+      seconds: Number.POSITIVE_INFINITY,
+      gate: undefined,
+      onLate: () => new Error("what is recorded has no deadline"),
+      work: () => this.recorded!.turn(known),
+      fromJournal: true,
     });
   }
 

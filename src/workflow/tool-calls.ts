@@ -109,14 +109,7 @@ export class ToolCalls {
     const open = strict ? recorded : { ...recorded, issued };
     this.#issued[recorded.id] = open;
     if (strict) this.#settled[recorded.id] = open;
-    await runtime.perform({
-      name: toolCallName(open),
-      seconds: Number.POSITIVE_INFINITY,
-      gate: undefined,
-      onLate: () => new Error("a recorded tool call has no deadline"),
-      work: () => runtime.recorded!.turn(known),
-      fromJournal: true,
-    });
+    await runtime.turn(toolCallName(open), known);
     if (!strict) this.#settled[recorded.id] = { ...open, settled: runtime.settle() };
     if (recorded.failure !== undefined) throw restoreFailure(recorded.failure);
     // A copy: the workflow may change what it is given, and the record must not change with it.
