@@ -70,7 +70,8 @@ function rewarded(
   context: RewardContext | undefined,
 ): Trajectory {
   if (isFailed(scored)) return failed(trajectory, scored.failure);
-  const whole: Trajectory = { ...trajectory, rewards: [...trajectory.rewards, ...scored.rewards] };
+  const { rewards, ownRewards = rewards.length } = trajectory;
+  const whole: Trajectory = { ...trajectory, rewards: [...rewards, ...scored.rewards], ownRewards };
   if (context === undefined) return whole;
   if (!whole.rewards.some(({ logged }) => logged !== true)) {
     return failed(trajectory, {

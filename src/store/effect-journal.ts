@@ -197,7 +197,7 @@ export class EpisodeJournal {
 /** A parsed value of any kind; recovery parses the text again. */
 function withoutParse(effect: Effect): Effect {
   if (effect.kind !== "call" || effect.record.parse?.ok !== true) return effect;
-  return { kind: "call", record: { ...effect.record, parse: { ok: true, value: undefined } } };
+  return { ...effect, record: { ...effect.record, parse: { ok: true, value: undefined } } };
 }
 
 /** True if what user code made of the episode survives being written down: JSON, not instances of classes. */
@@ -232,7 +232,7 @@ function knownEpisodes(payloads: readonly Buffer[]): Map<string, Known> {
 }
 
 function ownArrays(effect: Effect): Effect {
-  return effect.kind === "call" ? { kind: "call", record: ownRecord(effect.record) } : effect;
+  return effect.kind === "call" ? { ...effect, record: ownRecord(effect.record) } : effect;
 }
 
 const ownCall = (call: Stored<CallRecord>): Stored<CallRecord> =>

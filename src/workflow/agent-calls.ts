@@ -19,7 +19,7 @@ import { type Effect, promptText } from "./effect.ts";
 import { count, EffectIds } from "./effect-ids.ts";
 import { EpisodeError, type EpisodeFailure, failureOf, PromptError, restoreFailure } from "./errors.ts";
 import type { EffectView } from "./open-effect.ts";
-import { fingerprint, fingerprintText, type PromptCache } from "./prompt-cache.ts";
+import { type EncodedPrompt, fingerprint, fingerprintText, type PromptCache } from "./prompt-cache.ts";
 import type { EpisodeRuntime } from "./runtime.ts";
 import type { Scope } from "./scope.ts";
 import { type CallRecord, covers, type Prompt } from "./trajectory.ts";
@@ -90,7 +90,7 @@ export class AgentCalls {
     runtime.countCall(agent.name);
     const issued = runtime.issue();
     const occurrence = count(this.#occurrences, `${scope.path}\n${agent.name}`);
-    const known = runtime.recorded?.take(
+    const { repeat, known } = runtime.ask(
       { scope: scope.path, kind: "call", name: agent.name, argument: promptText(input) },
       issued,
     );
@@ -109,9 +109,9 @@ export class AgentCalls {
       input,
       startedAt: runtime.seconds(),
     };
-    if (!isTextPolicy(policy)) return this.#sample(policy, policyName, plan, base);
+    if (!isTextPolicy(policy)) return this.#sample(policy, policyName, plan, base, repeat);
     const streamKey = this.#streamKey(agent.name, scope.path, fingerprintText(promptText(input)));
-    return this.#settle(plan, { ...base, prompt: nothing.output, origin: "text" }, (open) =>
+    return this.#settle(plan, { ...base, prompt: nothing.output, origin: "text" }, repeat, (open) =>
       this.#generate(policy, plan, sampling, streamKey, open),
     );
   }
@@ -121,12 +121,20 @@ export class AgentCalls {
     policyName: string,
     plan: CallPlan,
     base: Omit<Issued, "prompt" | "origin">,
+    repeat: number,
   ): Promise<CallRecord> {
     const { agent, scope, input, tools, options } = plan;
     const prompts = this.#participants!.prompts;
     const place = { agent: agent.name, episode: this.#runtime.id, workflow: this.#runtime.workflow };
     const continued = this.#conversations.continue(policyName, policy, input, tools);
-    const prompt = encodePrompt(policy, prompts, input, tools, continued, place);
+    let prompt: EncodedPrompt;
+    try {
+      prompt = encodePrompt(policy, prompts, input, tools, continued, place);
+    } catch (error) {
+      // An effect that fails, like any other: a workflow that lives with it does so in a replay too.
+      const refuse = () => Promise.reject(error);
+      return this.#settle(plan, { ...base, prompt: nothing.output, origin: "sampled" }, repeat, refuse);
+    }
     const issued: Issued = {
       ...base,
       prompt: prompt.tokens,
@@ -135,7 +143,7 @@ export class AgentCalls {
     };
     const stop = options.stop ?? agent.stop;
     const streamKey = this.#streamKey(agent.name, scope.path, prompt.hash);
-    return this.#settle(plan, issued, async (open) => {
+    return this.#settle(plan, issued, repeat, async (open) => {
       const result = await policy.sample({
         prompt: prompt.tokens,
         maxTokens: options.maxTokens ?? agent.maxTokens,
@@ -199,6 +207,7 @@ export class AgentCalls {
   async #settle(
     { agent, options, tools }: CallPlan,
     issued: Issued,
+    repeat: number,
     answer: (open: EffectView) => Promise<Answer>,
   ): Promise<CallRecord> {
     const runtime = this.#runtime;
@@ -216,18 +225,16 @@ export class AgentCalls {
       const parse = given.toolCalls === undefined ? (given.parse ?? parseText(agent, given.text)) : undefined;
       const record = completeRecord(issued, given, parse, runtime.settle(), runtime.seconds());
       this.#keep(record, tools);
-      runtime.journal({ kind: "call", record });
+      runtime.journal({ kind: "call", record, repeat });
       return record;
     } catch (error) {
-      throw this.#fail(issued, error, options.signal?.aborted === true);
+      throw this.#fail(issued, repeat, error, options.signal?.aborted === true);
     }
   }
 
-  #fail(issued: Issued, error: unknown, stoppedByUser: boolean): EpisodeError {
+  #fail(issued: Issued, repeat: number, error: unknown, cancelled: boolean): EpisodeError {
     const runtime = this.#runtime;
     const typed = error instanceof EpisodeError ? error : modelError(issued, error, runtime.id);
-    // Stopped with its episode, or by the workflow itself: not this call's failure.
-    const cancelled = runtime.stopped || stoppedByUser;
     const failure = failureOf(typed, { workflow: runtime.workflow, episode: runtime.id });
     const record: CallRecord = {
       ...issued,
@@ -238,14 +245,14 @@ export class AgentCalls {
       ...(cancelled ? {} : { failure }),
     };
     this.#settled[issued.id] = record;
-    if (!cancelled) runtime.journal({ kind: "call", record });
+    if (!cancelled) runtime.journal({ kind: "call", record, repeat });
     return typed;
   }
 
   async #answerFromJournal(
     known: Extract<Effect, { readonly kind: "call" }>,
     issued: number,
-    { agent, scope, tools }: CallPlan,
+    { agent, scope, tools, options }: CallPlan,
   ): Promise<CallRecord> {
     const runtime = this.#runtime;
     const recorded = known.record;
@@ -264,7 +271,12 @@ export class AgentCalls {
     this.#issued[recorded.id] = open;
     // Whether an answer came before the end or after is the clock's affair: a replay takes the record's word.
     if (strict) this.#settled[recorded.id] = open;
-    await runtime.turn(callName(open), known);
+    try {
+      await runtime.turn(callName(open), known, options.signal);
+    } catch (error) {
+      // By the workflow's own signal, as it was.
+      throw modelError(open, error, runtime.id);
+    }
     const record = strict ? open : { ...open, settled: runtime.settle() };
     this.#keep(record, tools, recorded.failure);
     if (recorded.failure !== undefined) throw restoreFailure(recorded.failure);

@@ -34,7 +34,9 @@ export function renderPrompt(agent: AnyAgent, variables: never, place: PromptPla
         : prompt.every((message) => typeof message?.role === "string" && typeof message?.content === "string")
           ? undefined
           : "a message of it has no role or no content";
-  if (fault === undefined) return prompt;
+  // A copy: a workflow that goes on writing to its list of messages must not rewrite what was asked.
+  if (fault === undefined)
+    return typeof prompt === "string" ? prompt : prompt.map((message) => ({ ...message }));
   throw new PromptError({
     boundary: "workflow",
     code: "E_PROMPT",

@@ -3,11 +3,12 @@
 import { AgentReply, type AnyAgent, type CallOptions, parseText } from "./agent.ts";
 import type { AgentCalls } from "./agent-calls.ts";
 import { renderPrompt } from "./call-prompt.ts";
-import { EpisodeStream, timeOf } from "./draws.ts";
+import { EpisodeStream, meterOf, timeOf } from "./draws.ts";
 import { count } from "./effect-ids.ts";
 import { failureOf, ReplayDivergenceError } from "./errors.ts";
 import { jsonCopy, NotJsonError } from "./json-value.ts";
 import type { MemoryUses } from "./memory.ts";
+import { handled } from "./open-effect.ts";
 import type { RewardLedger } from "./reward-ledger.ts";
 import type { EpisodeRuntime } from "./runtime.ts";
 import { childScope, type Scope } from "./scope.ts";
@@ -62,7 +63,7 @@ export class Contexts {
       memory: memory.bind(scope),
       random: new EpisodeStream(runtime, scope),
       now: timeOf(runtime, scope),
-      meter: () => runtime.meter(),
+      meter: meterOf(runtime, scope),
       get signal() {
         return runtime.signal;
       },
@@ -94,20 +95,17 @@ export class Contexts {
   ): Promise<AgentReply<unknown>> {
     const { runtime, calls, tools: toolCalls } = this.#parts;
     if (runtime.stopped) return runtime.afterStop();
-    const prompt = renderPrompt(agent, variables, {
-      agent: agent.name,
-      episode: runtime.id,
-      workflow: scope.workflow,
-    });
     let records: readonly CallRecord[];
     try {
+      const place = { agent: agent.name, episode: runtime.id, workflow: scope.workflow };
+      const prompt = renderPrompt(agent, variables, place);
       // Most agents use no tools by themselves: one call is their answer.
       records =
         chatTools === undefined
           ? [await calls.perform({ agent, scope, input: prompt, tools: undefined, options })]
           : await converse({ agent, scope, prompt, tools, chatTools, options }, calls, toolCalls, runtime);
     } catch (error) {
-      noteDivergence(runtime, error);
+      note(runtime, error);
       throw error;
     }
     const last = records.at(-1)!;
@@ -137,7 +135,7 @@ export class Contexts {
     try {
       return await tools.use(toolName(key, tool), tool, scope, input);
     } catch (error) {
-      noteDivergence(runtime, error);
+      note(runtime, error);
       throw error;
     }
   }
@@ -145,8 +143,13 @@ export class Contexts {
   async #spawn(child: AnyWorkflow, task: unknown, parent: Scope): Promise<unknown> {
     const { runtime } = this.#parts;
     if (runtime.stopped) return runtime.afterStop();
-    runtime.countDepth(parent.depth + 1, child.name);
-    const scope = childScope(parent, child.name, count(this.#occurrences, `${parent.path}\n${child.name}`));
+    try {
+      runtime.countDepth(parent.depth + 1, child.name);
+    } catch (error) {
+      note(runtime, error);
+      throw error;
+    }
+    const scope = childScope(parent, child.name, (path) => count(this.#occurrences, path));
     const place = this.#open.length;
     const open = {
       scope: parent.path,
@@ -177,17 +180,10 @@ export class Contexts {
   }
 }
 
-/** A promise that nobody awaits must not become an unhandled rejection; whoever awaits it still sees the error. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(ignore);
-  return promise;
-}
-
-const ignore = (): void => {};
-
 /** A replay that has diverged has failed, whatever the workflow makes of the error. */
-function noteDivergence(runtime: EpisodeRuntime, error: unknown): void {
-  if (error instanceof ReplayDivergenceError) runtime.fatal ??= error;
+function note(runtime: EpisodeRuntime, error: unknown): void {
+  if (error instanceof ReplayDivergenceError) runtime.giveUp(error);
+  else runtime.refused(error);
 }
 
 /** For the record only: a child's task and result may be anything, and what JSON cannot hold is shown as text. */

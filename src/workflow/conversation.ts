@@ -42,23 +42,28 @@ export class Conversations {
     input: Prompt,
     tools: readonly ChatTool[] | undefined,
   ): ContinuedPrompt | undefined {
-    if (this.#turns.length === 0) return undefined;
-    // The longest prefix is most often the newest turn.
+    let longest: ContinuedPrompt | undefined;
+    let known = 0;
+    // The longest is most often the newest. Of two of one length the first call, whichever was answered first.
     for (let i = this.#turns.length - 1; i >= 0; i--) {
       const turn = this.#turns[i]!;
-      if (turn.policy !== policyName) continue;
+      const { length } = turn.prompt;
+      const size = length + turn.output.length;
+      if (turn.policy !== policyName || size < known) continue;
+      if (longest !== undefined && size === known && turn.call > longest.call) continue;
       const more =
         typeof input === "string"
           ? rawContinuation(policy, turn, input)
           : chatContinuation(policy, turn, input, tools);
       if (more === undefined) continue;
-      const tokens = new Int32Array(turn.prompt.length + turn.output.length + more.length);
+      known = size;
+      const tokens = new Int32Array(known + more.length);
       tokens.set(turn.prompt);
-      tokens.set(turn.output, turn.prompt.length);
-      tokens.set(more, turn.prompt.length + turn.output.length);
-      return { tokens, hash: fingerprint(tokens), call: turn.call };
+      tokens.set(turn.output, length);
+      tokens.set(more, known);
+      longest = { tokens, hash: fingerprint(tokens), call: turn.call };
     }
-    return undefined;
+    return longest;
   }
 }
 

@@ -1,9 +1,8 @@
 /** @file Random numbers and the time, as effects: a replay gives the recorded ones. */
 
 import { type Key, key, Stream } from "../random/stream.ts";
-import type { EpisodeError } from "./errors.ts";
 import { ReplayDivergenceError } from "./errors.ts";
-import type { EpisodeRuntime } from "./runtime.ts";
+import type { EpisodeRuntime, Meter } from "./runtime.ts";
 import type { Scope } from "./scope.ts";
 import type { DrawRecord } from "./trajectory.ts";
 
@@ -13,7 +12,7 @@ function draw(runtime: EpisodeRuntime, kind: DrawRecord["kind"], scope: Scope, l
   try {
     known = runtime.recorded?.draw(kind, scope.path, issued);
   } catch (error) {
-    if (error instanceof ReplayDivergenceError) runtime.fatal ??= error satisfies EpisodeError;
+    if (error instanceof ReplayDivergenceError) runtime.giveUp(error);
     throw error;
   }
   // The stream goes on in step with the journal, so that what follows it is what would have followed.
@@ -26,7 +25,7 @@ function draw(runtime: EpisodeRuntime, kind: DrawRecord["kind"], scope: Scope, l
         : { ...known, issued };
   runtime.draws.push(record);
   // Random numbers follow from the episode's key; only times have to be kept for a recovery.
-  if (kind === "now" && known === undefined) runtime.journal({ kind: "draw", record });
+  if (kind !== "random" && known === undefined) runtime.journal({ kind: "draw", record });
   return record.value;
 }
 
@@ -53,3 +52,11 @@ function streamKey({ key: [k0, k1] }: EpisodeRuntime, { path }: Scope): Key {
 /** Milliseconds since 1970, as the workflow sees them. */
 export const timeOf = (runtime: EpisodeRuntime, scope: Scope) => (): number =>
   draw(runtime, "now", scope, () => runtime.clock.date());
+
+/** What the episode has used. Its seconds are a time like any other, recorded where a workflow looks at them. */
+export const meterOf = (runtime: EpisodeRuntime, scope: Scope) => (): Meter => ({
+  ...runtime.meter(),
+  get seconds() {
+    return draw(runtime, "seconds", scope, () => runtime.seconds());
+  },
+});

@@ -1,11 +1,14 @@
-/** @file What a journal holds: the settled effects of an episode, whatever their kind. */
+/**
+ * @file What a journal holds: the settled effects of an episode, whatever their kind. `repeat`: how often the same request
+ * had been made before. A journal that ends early may hold the second of two equal requests and not the first.
+ */
 
 import type { CallRecord, DrawRecord, MemoryRecord, Prompt, ToolRecord, Trajectory } from "./trajectory.ts";
 
 export type Effect =
-  | { readonly kind: "call"; readonly record: CallRecord }
-  | { readonly kind: "tool"; readonly record: ToolRecord }
-  | { readonly kind: "memory"; readonly record: MemoryRecord }
+  | { readonly kind: "call"; readonly record: CallRecord; readonly repeat?: number }
+  | { readonly kind: "tool"; readonly record: ToolRecord; readonly repeat?: number }
+  | { readonly kind: "memory"; readonly record: MemoryRecord; readonly repeat?: number }
   | { readonly kind: "draw"; readonly record: DrawRecord };
 
 /** All effects of an episode, in the order in which they were issued. */

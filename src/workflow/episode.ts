@@ -205,6 +205,7 @@ function underRuntime(
       reject(error);
     };
     const onAbort = () => end(cancelled(runtime));
+    runtime.onGiveUp = end;
     const { episode } = runtime.deadlines;
     const timer = Number.isFinite(episode)
       ? runtime.clock.after(episode * 1000, () => end(late(runtime)))

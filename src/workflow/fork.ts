@@ -46,7 +46,7 @@ export interface ForkOptions<Task>
  */
 export async function forkEpisode<Task>(options: ForkOptions<Task>): Promise<Trajectory> {
   const { workflow, trajectory, at, branch, policies, assignment, edit } = options;
-  const call = trajectory.calls[at];
+  const call = trajectory.calls.find(({ id }) => id === at);
   if (call === undefined && (at !== trajectory.calls.length || edit !== undefined)) {
     throw new WorkflowDefinitionError({
       code: "E_FORK_PLACE",
@@ -57,12 +57,18 @@ export async function forkEpisode<Task>(options: ForkOptions<Task>): Promise<Tra
   }
   const clock: Clock = options.clock ?? systemClock;
   const before = call?.issued ?? Number.POSITIVE_INFINITY;
-  const kept: Effect[] = effectsOf(trajectory).filter(
-    ({ kind, record }) => record.issued < before && (kind === "draw" || record.settled >= 0),
+  const put = edit && call && edited(call, edit.text, options);
+  const effects = effectsOf(trajectory).map(
+    (effect): Effect =>
+      put !== undefined && effect.record === call ? { kind: "call", record: put } : effect,
   );
-  if (edit !== undefined && call !== undefined)
-    kept.push({ kind: "call", record: edited(call, edit.text, options) });
-  const recorded = new RecordedEffects(kept, "happens", clock);
+  const recorded = new RecordedEffects(
+    effects,
+    "happens",
+    clock,
+    ({ kind, record }) =>
+      record === put || (record.issued < before && (kind === "draw" || record.settled >= 0)),
+  );
   const forks = [...trajectory.forks, { at, branch }];
   const stage = options.stage ?? trajectory.stage;
   const { trajectory: forked } = await execute({

@@ -12,7 +12,8 @@ export class Gate {
   readonly #queue: (() => void)[] = [];
   /** First entry of the queue that still waits: shifting an array of thousands would cost. */
   #head = 0;
-  #onEmpty: (() => void) | undefined;
+  readonly #onEmpty: (() => void)[] = [];
+  #admitting = false;
 
   constructor(name: string, limit = Number.POSITIVE_INFINITY) {
     this.name = name;
@@ -40,11 +41,7 @@ export class Gate {
   leave(): void {
     this.#inside--;
     this.#admit();
-    if (this.#inside === 0 && this.#onEmpty !== undefined) {
-      const done = this.#onEmpty;
-      this.#onEmpty = undefined;
-      done();
-    }
+    if (this.#inside === 0) for (const done of this.#onEmpty.splice(0)) done();
   }
 
   /** Nobody enters any more; resolves when the last one inside has left. */
@@ -52,7 +49,7 @@ export class Gate {
     this.#closed = true;
     if (this.#inside === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#onEmpty = resolve;
+      this.#onEmpty.push(resolve);
     });
   }
 
@@ -62,14 +59,21 @@ export class Gate {
   }
 
   #admit(): void {
-    while (!this.#closed && this.#inside < this.limit && this.#head < this.#queue.length) {
-      const enter = this.#queue[this.#head++]!;
-      if (this.#head > 1024 && this.#head * 2 > this.#queue.length) {
-        this.#queue.splice(0, this.#head);
-        this.#head = 0;
+    // Thousands that were stopped while they waited leave as they enter: a loop, not a call within a call.
+    if (this.#admitting) return;
+    this.#admitting = true;
+    try {
+      while (!this.#closed && this.#inside < this.limit && this.#head < this.#queue.length) {
+        const enter = this.#queue[this.#head++]!;
+        if (this.#head > 1024 && this.#head * 2 > this.#queue.length) {
+          this.#queue.splice(0, this.#head);
+          this.#head = 0;
+        }
+        this.#inside++;
+        enter();
       }
-      this.#inside++;
-      enter();
+    } finally {
+      this.#admitting = false;
     }
   }
 }

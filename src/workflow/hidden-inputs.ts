@@ -42,6 +42,11 @@ function patch(): () => void {
       if (given.length === 0) note("new Date");
       return Reflect.construct(target, given, newTarget) as object;
     },
+    // Date(), without new: the time as a text.
+    apply: (target, self, given) => {
+      note("new Date");
+      return Reflect.apply(target, self, given) as string;
+    },
     get: (target, name, receiver) => {
       if (name !== "now") return Reflect.get(target, name, receiver) as unknown;
       return () => {

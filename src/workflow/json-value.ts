@@ -1,5 +1,7 @@
 /** @file Values that survive being written down: what enters a journal must come out of it the same. */
 
+import { inspect } from "node:util";
+
 /** Why a value cannot be recorded, with the place inside it. */
 export class NotJsonError extends Error {}
 
@@ -30,6 +32,15 @@ export function jsonCopy(value: unknown, place = "", depth = 0): unknown {
     return copy;
   }
   throw refuse(value === undefined ? "undefined" : `a ${typeof value}`, place);
+}
+
+/** JSON of any value; what JSON cannot hold at all (a bigint, a cycle) is shown as text. For values that are only shown and compared. */
+export function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? "undefined";
+  } catch {
+    return JSON.stringify(inspect(value, { depth: 4 }));
+  }
 }
 
 const refuse = (what: string, place: string) =>

@@ -3,6 +3,7 @@
 import { type Effect, memoryArgument } from "./effect.ts";
 import { EpisodeError, failureOf, restoreFailure, ToolError } from "./errors.ts";
 import { jsonCopy } from "./json-value.ts";
+import { handled } from "./open-effect.ts";
 import type { EpisodeRuntime } from "./runtime.ts";
 import type { Scope } from "./scope.ts";
 import type { MemoryRecord } from "./trajectory.ts";
@@ -71,13 +72,14 @@ export class MemoryUses {
   bind(scope: Scope): EpisodeMemory {
     const store = this.#store;
     return {
-      get: (key) => this.#use(scope, "get", key, undefined, () => store.get(key)),
-      put: async (key, value) => {
-        await this.#use(scope, "put", key, value, () => store.put(key, value));
-      },
-      // What a store gives for `keys` is checked by its type.
+      get: (key) => handled(this.#use(scope, "get", key, undefined, () => store.get(key))),
+      // A put gives nothing back, a store's `keys` is checked by its type.
+      put: (key, value) =>
+        handled(this.#use(scope, "put", key, value, () => store.put(key, value))) as Promise<void>,
       keys: (prefix = "") =>
-        this.#use(scope, "keys", prefix, undefined, () => store.keys(prefix)) as Promise<readonly string[]>,
+        handled(this.#use(scope, "keys", prefix, undefined, () => store.keys(prefix))) as Promise<
+          readonly string[]
+        >,
     };
   }
 
@@ -90,57 +92,59 @@ export class MemoryUses {
   ): Promise<unknown> {
     const runtime = this.#runtime;
     if (runtime.stopped) return runtime.afterStop();
-    const began = runtime.seconds();
-    const base = { scope: scope.path, issued: runtime.issue(), operation, key, startedAt: began };
-    const known = runtime.recorded?.take(
-      { scope: scope.path, kind: "memory", name: operation, argument: memoryArgument(operation, key, given) },
+    const name = `memory.${operation} ${JSON.stringify(key)}`;
+    const written = this.#copy(name, given);
+    const base = {
+      scope: scope.path,
+      issued: runtime.issue(),
+      operation,
+      key,
+      startedAt: runtime.seconds(),
+      ...(operation === "put" ? { value: written } : {}),
+    };
+    const { repeat, known } = runtime.ask(
+      {
+        scope: scope.path,
+        kind: "memory",
+        name: operation,
+        argument: memoryArgument(operation, key, written),
+      },
       base.issued,
     );
-    const name = `memory.${operation} ${JSON.stringify(key)}`;
-    const plan = {
-      name,
-      seconds: runtime.deadlines.tool,
-      gate: undefined,
-      onLate: () => this.#failed(name, `it was not finished after ${runtime.deadlines.tool} s`),
+    if (runtime.recorded?.strict !== true)
+      this.#records.set(base.issued, { ...base, settled: -1, seconds: 0, status: "cancelled" });
+    if (known?.kind === "memory") return this.#answerFromJournal(known, base.issued, name);
+    const settled = (ending: Pick<MemoryRecord, "status" | "value" | "failure">) => {
+      const seconds = runtime.seconds() - base.startedAt;
+      const record: MemoryRecord = { ...base, ...ending, settled: runtime.settle(), seconds };
+      this.#records.set(base.issued, record);
+      runtime.journal({ kind: "memory", record, repeat });
     };
     try {
-      const copy = jsonCopy(given);
-      const argument = operation === "put" ? { value: copy } : {};
-      if (runtime.recorded?.strict !== true)
-        this.#records.set(base.issued, {
-          ...base,
-          ...argument,
-          settled: -1,
-          seconds: 0,
-          status: "cancelled",
-        });
-      if (known?.kind === "memory") return await this.#answerFromJournal(known, base.issued, name);
-      const read = await runtime.perform<unknown>({ ...plan, work });
-      const value = jsonCopy(operation === "put" ? given : read);
-      this.#keep({
-        ...base,
-        ...(value === undefined ? {} : { value }),
-        settled: runtime.settle(),
-        status: "complete",
-        seconds: runtime.seconds() - began,
+      const read = await runtime.perform<unknown>({
+        name,
+        seconds: runtime.deadlines.tool,
+        gate: undefined,
+        onLate: () => this.#failed(name, `it was not finished after ${runtime.deadlines.tool} s`),
+        work,
       });
-      return read;
+      const value = operation === "put" ? written : this.#copy(name, read);
+      settled({ status: "complete", ...(value === undefined ? {} : { value }) });
+      return operation === "put" ? undefined : read;
     } catch (error) {
-      if (error instanceof EpisodeError && known !== undefined) throw error;
-      const typed =
-        error instanceof EpisodeError
-          ? error
-          : this.#failed(name, error instanceof Error ? error.message : String(error));
-      const failure = failureOf(typed, { workflow: runtime.workflow, episode: runtime.id });
-      if (!runtime.stopped)
-        this.#keep({
-          ...base,
-          settled: runtime.settle(),
-          status: "failed",
-          seconds: runtime.seconds() - began,
-          failure,
-        });
+      const typed = error instanceof EpisodeError ? error : this.#failed(name, messageOf(error));
+      const place = { workflow: runtime.workflow, episode: runtime.id };
+      settled({ status: "failed", failure: failureOf(typed, place) });
       throw typed;
+    }
+  }
+
+  /** @throws ToolError if the value is not JSON. */
+  #copy(name: string, value: unknown): unknown {
+    try {
+      return jsonCopy(value);
+    } catch (error) {
+      throw this.#failed(name, messageOf(error));
     }
   }
 
@@ -156,15 +160,15 @@ export class MemoryUses {
     await runtime.turn(name, known);
     if (!strict) this.#records.set(issued, { ...record, issued, settled: runtime.settle() });
     // The store must be as it was, for what happens anew after the journal ends.
-    if (record.operation === "put" && record.status === "complete")
-      await this.#store.put(record.key, record.value);
+    if (record.operation === "put" && record.status === "complete") {
+      try {
+        await this.#store.put(record.key, record.value);
+      } catch (error) {
+        throw this.#failed(name, messageOf(error));
+      }
+    }
     if (record.failure !== undefined) throw restoreFailure(record.failure);
     return record.operation === "put" ? undefined : jsonCopy(record.value);
-  }
-
-  #keep(record: MemoryRecord): void {
-    this.#records.set(record.issued, record);
-    this.#runtime.journal({ kind: "memory", record });
   }
 
   #failed(name: string, why: string): ToolError {
@@ -176,3 +180,5 @@ export class MemoryUses {
     });
   }
 }
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

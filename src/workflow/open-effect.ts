@@ -3,7 +3,7 @@
 import type { Clock, Timer } from "./clock.ts";
 import type { Gate } from "./gate.ts";
 
-/** Reason of a stop after the workflow has returned: nobody waits for its effects any more. */
+/** Reason of the abort signals after the workflow has returned: nobody waits for its effects any more. */
 export const episodeEnded: unique symbol = Symbol("episode ended");
 
 export interface EffectPlan<T> {
@@ -18,6 +18,14 @@ export interface EffectPlan<T> {
   /** Its answer comes from the journal, at its turn. */
   readonly fromJournal?: true;
 }
+
+/** A promise that nobody awaits must not become an unhandled rejection; whoever awaits it still sees the error. */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(ignore);
+  return promise;
+}
+
+const ignore = (): void => {};
 
 /** What the work of an effect may look at. */
 export interface EffectView {
@@ -36,7 +44,7 @@ interface Episode {
 }
 
 /** An open effect, whatever its result. */
-export type OpenView = Pick<OpenEffect<never>, "name" | "startedAt" | "entered" | "stop">;
+export type OpenView = Pick<OpenEffect<never>, "name" | "startedAt" | "entered" | "abandon">;
 
 /** One effect that has been issued and not yet settled: behind its gate, or under way. */
 export class OpenEffect<T = unknown> {
@@ -90,10 +98,19 @@ export class OpenEffect<T = unknown> {
     else gate.enter(() => this.#enter());
   }
 
+  /** Its own signal: the workflow stops it, and hears so at once. */
   stop(reason: unknown): void {
     if (!this.#settle()) return;
     this.#abort(reason);
-    if (reason !== episodeEnded) this.#reject(reason);
+    this.#reject(reason);
+  }
+
+  /**
+   * Its episode is over: the work is told to stop, and the promise stays pending. A rejection would go on in user code:
+   * in a branch that nobody awaits any more it would end the process, in a loop that tries again it would never end.
+   */
+  abandon(reason: unknown): void {
+    if (this.#settle()) this.#abort(reason);
   }
 
   #enter(): void {
@@ -103,20 +120,18 @@ export class OpenEffect<T = unknown> {
       return;
     }
     this.entered = true;
+    const complete = (value: T) =>
+      this.#deliver(() => {
+        if (this.#settle()) this.#resolve(value);
+      });
+    const fail = (error: unknown) => this.#deliver(() => this.#fail(error));
     let started: T | Promise<T>;
     try {
       started = this.#plan.work(this);
     } catch (error) {
-      this.#fail(error);
+      fail(error);
       return;
     }
-    const { fromJournal = false } = this.#plan;
-    const deliver = (settle: () => void) => this.#episode.deliver(settle, fromJournal);
-    const complete = (value: T) =>
-      deliver(() => {
-        if (this.#settle()) this.#resolve(value);
-      });
-    const fail = (error: unknown) => deliver(() => this.#fail(error));
     if (started instanceof Promise) started.then(complete, fail);
     else Promise.resolve(started).then(complete, fail);
   }
@@ -124,9 +139,13 @@ export class OpenEffect<T = unknown> {
   #late(): void {
     if (this.#settled) return;
     const error = this.#plan.onLate(this);
-    this.#settle();
+    // Many are late in one tick of the clock: each settles on its own, as in a replay.
+    this.#deliver(() => this.#fail(error));
     this.#abort(error);
-    this.#reject(error);
+  }
+
+  #deliver(settle: () => void): void {
+    this.#episode.deliver(settle, this.#plan.fromJournal ?? false);
   }
 
   #fail(error: unknown): void {

@@ -19,10 +19,10 @@ export type MissingEffect =
 /** Effects that are asked for and answered. */
 export type AnsweredEffect = Exclude<Effect, { readonly kind: "draw" }>;
 
-/** The records of one request, in the order of their issue; the first `asked` of them are taken. */
+/** The records of one request by how often the same was asked before; those that were taken are gone. */
 interface Bucket {
-  readonly effects: AnsweredEffect[];
-  asked: number;
+  readonly left: Map<number, AnsweredEffect>;
+  size: number;
 }
 
 /** Milliseconds without progress after which the recorded order is given up: user code awaits something of its own. */
@@ -45,13 +45,20 @@ export class RecordedEffects {
   readonly #later: (() => void)[] = [];
   #givenUp = false;
 
-  constructor(effects: readonly Effect[], missing: MissingEffect, clock: Clock) {
+  /** `keep`: which of the effects are answered; all of them count. */
+  constructor(
+    effects: readonly Effect[],
+    missing: MissingEffect,
+    clock: Clock,
+    keep: (effect: Effect) => boolean = () => true,
+  ) {
     this.missing = missing;
     this.#clock = clock;
     const answered: AnsweredEffect[] = [];
     const draws = new Map<string, DrawRecord[]>();
     for (const effect of [...effects].sort((left, right) => left.record.issued - right.record.issued)) {
       if (effect.kind === "draw") {
+        if (!keep(effect)) continue;
         const { record } = effect;
         const name = `${record.scope}\n${record.kind}`;
         const known = draws.get(name);
@@ -59,11 +66,14 @@ export class RecordedEffects {
         else known.push(record);
         continue;
       }
-      if (effect.kind !== "memory") this.#ids[effect.kind].add(effect.record.id);
       const key = keyOf(requestOf(effect));
-      const bucket = this.#buckets.get(key);
-      if (bucket === undefined) this.#buckets.set(key, { effects: [effect], asked: 0 });
-      else bucket.effects.push(effect);
+      const bucket = this.#buckets.get(key) ?? { left: new Map(), size: 0 };
+      this.#buckets.set(key, bucket);
+      const repeat = effect.repeat ?? bucket.size;
+      bucket.size++;
+      if (!keep(effect)) continue;
+      bucket.left.set(repeat, effect);
+      if (effect.kind !== "memory") this.#ids[effect.kind].add(effect.record.id);
       if (effect.record.settled >= 0) answered.push(effect);
     }
     for (const [name, values] of draws) this.#draws.set(name, { values, next: 0 });
@@ -74,11 +84,11 @@ export class RecordedEffects {
    * The record of a request, or undefined if it has to happen anew.
    * @throws ReplayDivergenceError in a replay, if the journal has no such request.
    */
-  take(request: EffectRequest, issued: number): AnsweredEffect | undefined {
-    const bucket = this.#buckets.get(keyOf(request));
-    const effect = bucket?.effects[bucket.asked];
-    if (bucket !== undefined && effect !== undefined) {
-      bucket.asked++;
+  take(request: EffectRequest, repeat: number, issued: number): AnsweredEffect | undefined {
+    const left = this.#buckets.get(keyOf(request))?.left;
+    const effect = left?.get(repeat);
+    if (left !== undefined && effect !== undefined) {
+      left.delete(repeat);
       return effect;
     }
     if (this.missing === "diverges") throw this.#unknown(request, issued);
@@ -135,7 +145,7 @@ export class RecordedEffects {
 
   /** What the journal has and nobody asked for. */
   untaken(): AnsweredEffect[] {
-    return [...this.#buckets.values()].flatMap(({ effects, asked }) => effects.slice(asked));
+    return [...this.#buckets.values()].flatMap(({ left }) => [...left.values()]);
   }
 
   untakenDraws(): DrawRecord[] {

@@ -9,6 +9,7 @@ import { describeRequest, effectsOf, requestOf } from "./effect.ts";
 import { execute } from "./episode.ts";
 import { type EpisodeError, ReplayDivergenceError } from "./errors.ts";
 import { type HiddenInput, watchHiddenInputs } from "./hidden-inputs.ts";
+import { jsonText } from "./json-value.ts";
 import { RecordedEffects } from "./recorded-effects.ts";
 import type { EpisodeLimits } from "./runtime.ts";
 import type { RewardRecord, Trajectory } from "./trajectory.ts";
@@ -88,7 +89,7 @@ function leftOver(
   if (first === undefined && draw === undefined) return undefined;
   const what =
     first === undefined
-      ? `a ${draw!.kind === "now" ? "time" : "random number"} (effect ${draw!.issued})`
+      ? `a ${draw!.kind === "random" ? "random number" : "time"} (effect ${draw!.issued})`
       : `effect ${first.record.issued}, ${describeRequest(requestOf(first))}`;
   return diverged(
     `The replay of episode ${trajectory.id} ended${replayed.failure === undefined ? "" : ` with ${replayed.failure.code} (${replayed.failure.message})`} without asking for ${what}, as the recorded episode did.`,
@@ -106,15 +107,15 @@ function endingDifference(recorded: Trajectory, replayed: Trajectory): ReplayDiv
       `${place} ${ending(replayed)}; the recorded episode ${ending({ ...(known === undefined ? {} : { failure: known }) })}.`,
     );
   }
-  const asJson = (value: unknown) => JSON.stringify(value) ?? "undefined";
-  if (asJson(recorded.result) !== asJson(replayed.result) && known === undefined) {
+  if (jsonText(recorded.result) !== jsonText(replayed.result) && known === undefined) {
     return diverged(
-      `${place} returns ${shorten(asJson(replayed.result))}; recorded is ${shorten(asJson(recorded.result))}.`,
+      `${place} returns ${shorten(jsonText(replayed.result))}; recorded is ${shorten(jsonText(recorded.result))}.`,
     );
   }
   // Terms that were added after the episode had ended come behind those of the workflow.
-  const own = recorded.rewards.slice(0, replayed.rewards.length);
-  const at = replayed.rewards.findIndex((term, i) => !isDeepStrictEqual(plain(term), plain(own[i])));
+  const own = recorded.rewards.slice(0, recorded.ownRewards);
+  const longer = own.length > replayed.rewards.length ? own : replayed.rewards;
+  const at = longer.findIndex((_, i) => !isDeepStrictEqual(plain(replayed.rewards[i]), plain(own[i])));
   if (at < 0) return undefined;
   const describe = (term: RewardRecord | undefined) =>
     term === undefined ? "nothing" : `"${term.name}" ${term.value}`;

@@ -7,10 +7,12 @@
 import type { Key } from "../random/stream.ts";
 import type { Stage } from "./agent.ts";
 import type { Clock } from "./clock.ts";
-import type { Effect } from "./effect.ts";
-import { type EpisodeError, LimitError } from "./errors.ts";
+import type { Effect, EffectRequest } from "./effect.ts";
+import { count } from "./effect-ids.ts";
+import { EpisodeError, LimitError } from "./errors.ts";
 import type { Gates } from "./gate.ts";
-import { type EffectPlan, episodeEnded, OpenEffect, type OpenView } from "./open-effect.ts";
+import { type EffectPlan, OpenEffect, type OpenView } from "./open-effect.ts";
+import { fingerprintText } from "./prompt-cache.ts";
 import type { AnsweredEffect, RecordedEffects } from "./recorded-effects.ts";
 import type { DrawRecord } from "./trajectory.ts";
 
@@ -43,6 +45,9 @@ export const defaultLimits: Required<EpisodeLimits> = {
   depth: 8,
   seconds: Number.POSITIVE_INFINITY,
 };
+
+const deliveriesInARow = 64;
+const mostRefusals = 1000;
 
 /** What an episode has used so far. */
 export interface Meter {
@@ -81,14 +86,20 @@ export class EpisodeRuntime {
   readonly draws: DrawRecord[] = [];
   /** The first failure that no `catch` of the workflow may hide: a bad reward, a replay that diverges. */
   fatal: EpisodeError | undefined;
+  /** Ends the episode; set while its workflow runs. */
+  onGiveUp: ((error: EpisodeError) => void) | undefined;
   readonly #began: number;
   readonly #onEffect: ((effect: Effect) => void) | undefined;
   readonly #open = new Set<OpenView>();
+  readonly #asked = new Map<string, number>();
   #controller: AbortController | undefined;
   #stopReason: unknown;
   #stopped = false;
   readonly #deliveries: (() => void)[] = [];
   #delivering = false;
+  #delivered = 0;
+  #refusals = 0;
+  #refusedAt = -1;
   #events = 0;
   #calls = 0;
   #promptTokens = 0;
@@ -199,19 +210,31 @@ export class EpisodeRuntime {
     this.#stopReason = reason;
     this.#controller?.abort(reason);
     this.recorded?.dispose();
-    for (const open of [...this.#open]) open.stop(reason);
+    for (const open of [...this.#open]) open.abandon(reason);
   }
 
-  /** What an effect gives back that is asked for after its episode was stopped: the reason, or nothing ever. */
+  /** What an effect gives back that is asked for after its episode was stopped: nothing, ever. */
   afterStop(): Promise<never> {
-    const reason = this.#stopReason;
-    return reason === episodeEnded ? new Promise(() => {}) : Promise.reject(reason);
+    return new Promise(() => {});
   }
 
   /**
-   * Runs one effect behind its gate and under its deadline. It rejects when it is late or stopped; after the end of the
-   * episode it stays pending, so that a call that nobody awaits cannot bring the process down.
+   * An agent, a tool or a child was refused with this error. Refused again and again without any effect in between, a
+   * workflow that tries again would hold up the whole process: no timer and no other episode gets its turn.
    */
+  refused(error: unknown): void {
+    if (this.#refusedAt !== this.#events) this.#refusals = 0;
+    this.#refusedAt = this.#events;
+    if (++this.#refusals >= mostRefusals && error instanceof EpisodeError) this.giveUp(error);
+  }
+
+  /** Ends the episode at once with a failure that no `catch` of the workflow may hide. */
+  giveUp(error: EpisodeError): void {
+    this.fatal ??= error;
+    this.onGiveUp?.(error);
+  }
+
+  /** Runs one effect behind its gate and under its deadline. It stays pending when its episode stops or ends before. */
   perform<T>(plan: EffectPlan<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const open = new OpenEffect<T>(this, plan, resolve, reject);
@@ -220,8 +243,28 @@ export class EpisodeRuntime {
     });
   }
 
-  /** Waits for the turn of an effect that is answered from the journal; stopped with the episode, never late. */
-  turn(name: string, known: AnsweredEffect): Promise<void> {
+  /**
+   * How often the same was asked before, and the record that the journal has of it. Counted only where a journal is
+   * written or read.
+   *
+   * @throws ReplayDivergenceError in a replay, if the journal has no such request.
+   */
+  ask(
+    request: EffectRequest,
+    issued: number,
+  ): { readonly repeat: number; readonly known: AnsweredEffect | undefined } {
+    if (this.recorded === undefined && this.#onEffect === undefined) return { repeat: 0, known: undefined };
+    const { scope, kind, name, argument } = request;
+    // By fingerprint: prompts are long, and many episodes are in flight.
+    const repeat = count(this.#asked, `${scope}\n${kind}\n${name}\n${fingerprintText(argument).join()}`);
+    return { repeat, known: this.recorded?.take(request, repeat, issued) };
+  }
+
+  /**
+   * Waits for the turn of an effect that is answered from the journal; stopped with the episode, never late. One that the
+   * workflow stopped by its own signal is stopped so again.
+   */
+  turn(name: string, known: AnsweredEffect, signal?: AbortSignal): Promise<void> {
     return this.perform({
       name,
       seconds: Number.POSITIVE_INFINITY,
@@ -229,6 +272,7 @@ export class EpisodeRuntime {
       onLate: () => new Error("what is recorded has no deadline"),
       work: () => this.recorded!.turn(known),
       fromJournal: true,
+      signal: known.record.settled < 0 ? signal : undefined,
     });
   }
 
@@ -255,15 +299,17 @@ export class EpisodeRuntime {
   }
 
   #scheduleDelivery(): void {
-    queueMicrotask(this.#nextTick);
+    // A loop over effects that are there at once must let timers and other episodes have their turn.
+    if (++this.#delivered % deliveriesInARow === 0) setImmediate(this.#deliverNext);
+    else queueMicrotask(this.#nextTick);
   }
 
   readonly #nextTick = (): void => process.nextTick(this.#deliverNext);
 
   readonly #deliverNext = (): void => {
     this.#deliveries.shift()?.();
-    if (this.#deliveries.length > 0) this.#scheduleDelivery();
-    else this.#delivering = false;
+    if (this.#deliveries.length === 0) this.#delivering = false;
+    else this.#scheduleDelivery();
   };
 
   /** @internal An effect of this episode has settled. */

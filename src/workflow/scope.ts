@@ -8,7 +8,13 @@ export interface Scope {
   readonly depth: number;
 }
 
-export function childScope({ path, depth }: Scope, workflow: string, occurrence: number): Scope {
-  const own = `${workflow.replace(/[/#\n]/g, "-")}#${occurrence}`;
-  return { path: path === "" ? own : `${path}/${own}`, workflow, depth: depth + 1 };
+/** `before`: how many children there were of this path, less the number. Names that differ in slashes alone share one. */
+export function childScope(
+  { path, depth }: Scope,
+  workflow: string,
+  before: (unnumbered: string) => number,
+): Scope {
+  const own = workflow.replace(/[/#\n]/g, "-");
+  const unnumbered = path === "" ? own : `${path}/${own}`;
+  return { path: `${unnumbered}#${before(unnumbered)}`, workflow, depth: depth + 1 };
 }

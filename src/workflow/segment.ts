@@ -22,13 +22,14 @@ export interface Segment {
  */
 export function segmentsOf({ calls }: Pick<Trajectory, "calls">): Segment[] {
   const continued = new Set(calls.filter(isComplete).map(({ continues }) => continues));
+  const byId = new Map(calls.map((call) => [call.id, call]));
   const scored = new Set<number>();
   return calls
     .filter((call) => isComplete(call) && !continued.has(call.id))
     .map((last) => {
       const chain: CallRecord[] = [last];
       for (let call = last; call.continues !== undefined; ) {
-        call = calls[call.continues]!;
+        call = byId.get(call.continues)!;
         chain.unshift(call);
       }
       const tokens = new Int32Array(last.prompt.length + last.output.length);

@@ -50,7 +50,7 @@ export class ToolCalls {
     const input = this.#copy(given, name, "input");
     const place = runtime.issue();
     const occurrence = count(this.#occurrences, `${scope.path}\n${name}`);
-    const known = runtime.recorded?.take(
+    const { repeat, known } = runtime.ask(
       { scope: scope.path, kind: "tool", name, argument: JSON.stringify(input) ?? "" },
       place,
     );
@@ -76,25 +76,30 @@ export class ToolCalls {
         // The tool gets the caller's own object; the record keeps a copy.
         work: (open) => run(given as never, open),
       });
-      this.#keep({
-        ...issued,
-        output: this.#copy(output, name, "output"),
-        settled: runtime.settle(),
-        status: "complete",
-        seconds: runtime.seconds() - issued.startedAt,
-      });
+      this.#keep(
+        {
+          ...issued,
+          output: this.#copy(output, name, "output"),
+          settled: runtime.settle(),
+          status: "complete",
+          seconds: runtime.seconds() - issued.startedAt,
+        },
+        repeat,
+      );
       return output;
     } catch (error) {
       const typed = error instanceof EpisodeError ? error : this.#toolError(issued, error);
-      const cancelled = runtime.stopped;
       const failure = failureOf(typed, { workflow: runtime.workflow, episode: runtime.id });
-      this.#keep({
-        ...issued,
-        settled: cancelled ? -1 : runtime.settle(),
-        status: cancelled ? "cancelled" : "failed",
-        seconds: runtime.seconds() - issued.startedAt,
-        ...(cancelled ? {} : { failure }),
-      });
+      this.#keep(
+        {
+          ...issued,
+          settled: runtime.settle(),
+          status: "failed",
+          seconds: runtime.seconds() - issued.startedAt,
+          failure,
+        },
+        repeat,
+      );
       throw typed;
     }
   }
@@ -116,9 +121,9 @@ export class ToolCalls {
     return jsonCopy(recorded.output);
   }
 
-  #keep(record: ToolRecord): void {
+  #keep(record: ToolRecord, repeat: number): void {
     this.#settled[record.id] = record;
-    if (record.settled >= 0) this.#runtime.journal({ kind: "tool", record });
+    this.#runtime.journal({ kind: "tool", record, repeat });
   }
 
   #copy(value: unknown, name: string, what: "input" | "output"): unknown {

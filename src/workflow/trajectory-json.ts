@@ -4,6 +4,7 @@
  */
 
 import { TroupeError } from "../errors.ts";
+import { jsonText } from "./json-value.ts";
 import type { CallRecord, Trajectory } from "./trajectory.ts";
 
 export const episodeSchema = "troupe.episode/2";
@@ -39,17 +40,34 @@ export function trajectoryLine(
   trajectory: Trajectory,
   extra: Readonly<Record<string, unknown>> = {},
 ): string {
-  return JSON.stringify({
+  const { calls, tools, children, memory } = trajectory;
+  const line = {
     schema: episodeSchema,
     ...trajectory,
     seconds: seconds(trajectory.seconds),
-    calls: trajectory.calls.map(callJson),
-    tools: trajectory.tools.map(timed),
-    children: trajectory.children.map(timed),
-    memory: trajectory.memory.map(timed),
+    calls: calls.map(callJson),
+    tools: tools.map(timed),
+    children: children.map(timed),
+    memory: memory.map(timed),
     ...extra,
-  });
+  };
+  try {
+    return JSON.stringify(line);
+  } catch {
+    // A result or a parsed value of user code that JSON cannot hold must not cost the run its episode.
+    return JSON.stringify({
+      ...line,
+      task: shown(line.task),
+      result: shown(line.result),
+      calls: calls.map((call) => callJson({ ...call, ...shownParse(call) })),
+    });
+  }
 }
+
+const shown = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(jsonText(value)));
+
+const shownParse = ({ parse }: CallRecord): Pick<CallRecord, "parse"> =>
+  parse?.ok === true ? { parse: { ok: true, value: shown(parse.value) } } : {};
 
 type CallJson = Omit<CallRecord, "prompt" | "output" | "logprobs" | "plainLogprobs" | "mask"> & {
   readonly prompt: readonly number[];

@@ -97,9 +97,9 @@ export interface MemoryRecord extends EffectRecord {
   readonly value?: unknown;
 }
 
-/** A random number or a time that the workflow asked for. */
+/** A random number or a time that the workflow asked for; "seconds" are those of its meter. */
 export interface DrawRecord {
-  readonly kind: "random" | "now";
+  readonly kind: "random" | "now" | "seconds";
   readonly scope: string;
   readonly issued: number;
   readonly value: number;
@@ -163,6 +163,8 @@ export interface Trajectory {
   readonly memory: readonly MemoryRecord[];
   readonly draws: readonly DrawRecord[];
   readonly rewards: readonly RewardRecord[];
+  /** How many of the rewards the workflow itself gave; those of the run's own terms come behind them. Default: all. */
+  readonly ownRewards?: number;
   readonly seconds: number;
 }
 

@@ -20,6 +20,8 @@ export class Watchdog {
   readonly #warn: (text: string) => void;
   readonly #episodes = new Set<EpisodeRuntime>();
   #timer: Timer | undefined;
+  /** Of episodes that have ended, so that the count only grows: one that ends is progress as well. */
+  #ended = 0;
   #lastProgress = -1;
 
   constructor({ seconds = 60, gates, clock = systemClock, warn }: WatchdogOptions) {
@@ -35,7 +37,7 @@ export class Watchdog {
   }
 
   remove(episode: EpisodeRuntime): void {
-    this.#episodes.delete(episode);
+    if (this.#episodes.delete(episode)) this.#ended += episode.progress + 1;
     if (this.#episodes.size > 0) return;
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -81,10 +83,7 @@ export class Watchdog {
 
   #arm(): void {
     this.#timer = this.#clock.after(this.#seconds * 1000, () => {
-      const progress = [...this.#episodes].reduce(
-        (sum, episode) => sum + episode.progress,
-        this.#episodes.size,
-      );
+      const progress = [...this.#episodes].reduce((sum, episode) => sum + episode.progress, this.#ended);
       if (progress === this.#lastProgress) {
         this.#warn(
           `nothing has moved for ${this.#seconds} s; ${this.#episodes.size} episodes are in flight:\n${this.report()}`,
