@@ -255,8 +255,9 @@ export class EpisodeRuntime {
   ): { readonly repeat: number; readonly known: AnsweredEffect | undefined } {
     if (this.recorded === undefined && this.#onEffect === undefined) return { repeat: 0, known: undefined };
     const { scope, kind, name, argument } = request;
-    // By fingerprint: prompts are long, and many episodes are in flight.
-    const repeat = count(this.#asked, `${scope}\n${kind}\n${name}\n${fingerprintText(argument).join()}`);
+    // Live by fingerprint: prompts are long, and many episodes are in flight. A replay holds the texts anyway.
+    const named = this.recorded === undefined ? fingerprintText(argument).join() : argument;
+    const repeat = count(this.#asked, `${scope}\n${kind}\n${name}\n${named}`);
     return { repeat, known: this.recorded?.take(request, repeat, issued) };
   }
 
