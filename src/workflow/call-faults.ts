@@ -21,8 +21,8 @@ export function checkResult(
   const broken =
     logprobs.length !== tokens.length || plainLogprobs.length !== tokens.length
       ? `${tokens.length} tokens with ${logprobs.length} and ${plainLogprobs.length} log-probs`
-      : hasNaN(logprobs) || hasNaN(plainLogprobs)
-        ? "a log-prob that is not a number"
+      : isBroken(logprobs) || isBroken(plainLogprobs)
+        ? "a log-prob that is not a finite number"
         : undefined;
   if (broken === undefined) return;
   throw new ModelCallError({
@@ -33,8 +33,9 @@ export function checkResult(
   });
 }
 
-function hasNaN(values: Float32Array): boolean {
-  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
+/** −∞ as well: a token that cannot be sampled was. */
+function isBroken(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return true;
   return false;
 }
 

@@ -95,6 +95,22 @@ describe("gates", () => {
     await closing;
   });
 
+  test("let go of thousands that left their places in the queue, without a call within a call", () => {
+    const gate = new Gate("g", 1);
+    gate.enter(() => {});
+    for (let i = 0; i < 50_000; i++) gate.enter(() => gate.leave());
+    gate.leave();
+    expect([gate.inside, gate.waiting]).toEqual([0, 0]);
+  });
+
+  test("tell everybody who closes them", async () => {
+    const gate = new Gate("g");
+    gate.enter(() => {});
+    const closings = [gate.close(), gate.close()];
+    gate.leave();
+    await Promise.all(closings);
+  });
+
   test("bound what is in flight over all episodes", async () => {
     let inFlight = 0;
     let most = 0;
@@ -210,6 +226,25 @@ test("the watchdog says who waits for what, and is silent while something moves"
   await clock.advance(2_000_000);
   await running;
   expect(clock.pending).toBe(0);
+});
+
+test("the watchdog is silent while episodes of equal length follow each other", async () => {
+  const clock = new VirtualClock();
+  const said: string[] = [];
+  const watchdog = new Watchdog({ gates: new Gates(), clock, warn: (text) => said.push(text) });
+  const given = await options(() => clock.sleep(40_000).then(() => "x"), { clock, watchdog });
+  const once = workflow("once", { agents: { say } }, async ({ agents, reward }) => {
+    await agents.say({ text: "a" });
+    reward(1);
+  });
+  const lane = async (delay: number) => {
+    await clock.sleep(delay);
+    for (let i = 0; i < 20; i++) await runEpisode({ ...given, workflow: once });
+  };
+  const lanes = Promise.all([lane(0), lane(20_000)]);
+  await clock.advance(1_000_000);
+  await lanes;
+  expect(said).toEqual([]);
 });
 
 test("ten thousand episodes are in flight in one process", async () => {
