@@ -16,14 +16,44 @@ export interface RewardedCall {
   readonly reward: number;
   /** The part of `reward` that only this call gets; the rest counts for other calls of the agent too. Default: all of it. */
   readonly own?: number;
+  /** `reward` by the names of its terms. Default: unknown. */
+  readonly terms?: Readonly<Record<string, number>>;
   /** Sampled tokens; a call with 0 is in no batch. Default: some. */
   readonly length?: number;
+  /** Its place among all calls of the episode, in the order of issue. Default: its place in this list. */
+  readonly id?: number;
+  /**
+   * Which sampling it is: calls of branched episodes that were sampled once and are shared have the same one. Default:
+   * one of its own.
+   */
+  readonly node?: string;
+  /** What it was asked, exactly: equal prompts have equal states. Default: unknown. */
+  readonly state?: string;
+  /** Cut by `maxTokens` or the context. Default false. */
+  readonly truncated?: boolean;
+  readonly text?: string;
 }
 
 export interface RewardedEpisode {
   /** Trajectory-level reward: the value of an episode without calls. */
   readonly reward: number;
   readonly calls: readonly RewardedCall[];
+  readonly id?: string;
+  /** `reward` by the names of its terms. Default: unknown. */
+  readonly terms?: Readonly<Record<string, number>>;
+  /** What the workflow returned. */
+  readonly result?: unknown;
+  /** From the store of earlier steps, and not sampled now. Default false. */
+  readonly recalled?: boolean;
+}
+
+/** Episodes of one task that are compared with each other. */
+export interface RewardedGroup {
+  /** The same for the same task in every step. */
+  readonly task: string;
+  /** What kind of task: the task's own `dataset` field, where it has one that is a string; else "". */
+  readonly dataset: string;
+  readonly episodes: readonly RewardedEpisode[];
 }
 
 export interface GroupCredit {
@@ -31,6 +61,13 @@ export interface GroupCredit {
   readonly advantages: readonly Float64Array[];
   /** False if the rewards do not differ, so that nothing can be learned from the group. */
   readonly hasSignal: boolean;
+  /** [G][calls] 0 = not in the batch at all, normalisers included. Default: all calls are in it. */
+  readonly trained?: readonly Uint8Array[];
+  /**
+   * [G][calls] calls with the same text are seen together: they are in one minibatch and one microbatch, and the loss
+   * knows of it (`LossInput.links`). undefined: alone. Default: all alone.
+   */
+  readonly links?: readonly (readonly (string | undefined)[])[];
 }
 
 /** One call of a policy's batch, with what the group stage made of it. */
@@ -45,10 +82,21 @@ export interface BatchCall {
   readonly length: number;
   /** From `credit`: an advantage, or for methods that estimate it themselves the call's reward. */
   readonly credit: number;
-  /** [length] v_old before each token, if the method asks for values. */
+  /** Of its group. Default: unknown. */
+  readonly task?: string;
+  readonly dataset?: string;
+  /** The call's reward by the names of its terms. Default: unknown. */
+  readonly terms?: Readonly<Record<string, number>>;
+  /** [length] v_old before each token, if the method asks for values; [length × heads] with several heads. */
   readonly values?: Float32Array;
-  /** [length] ℓ_old and ℓ_ref, if the method asks for the reference in its estimate. */
+  /** [length] H of the weights before the update, if the method asks for it in its estimate. */
+  readonly entropies?: Float32Array;
+  /**
+   * [length] ℓ_old; unknown where filters changed the sampling distribution, unless the method asks for something that
+   * takes a pass before the update.
+   */
   readonly oldLogprobs?: Float32Array;
+  /** [length] ℓ_ref, if the method asks for the reference in its estimate. */
   readonly referenceLogprobs?: Float32Array;
 }
 
@@ -82,7 +130,10 @@ export interface LossInput {
   readonly entropies?: Float32Array;
   /** [S] A, detached. */
   readonly advantages: Float32Array;
-  /** [S] v now, v_old before the update, and the returns that v learns, if the method asks for values. */
+  /**
+   * [S] v now, v_old before the update, and the returns that v learns, if the method asks for values; [S × heads], heads
+   * of one token side by side, with several.
+   */
   readonly values?: Float32Array;
   readonly oldValues?: Float32Array;
   readonly returns?: Float32Array;
@@ -90,6 +141,14 @@ export interface LossInput {
   readonly importance?: Float32Array;
   /** [S] 1 = in the loss; default: all. A masked token has no gradient and is in no statistic. */
   readonly mask?: Uint8Array;
+  /** [sequences] equal numbers: seen together (`GroupCredit.links`); −1: alone. Default: all alone. */
+  readonly links?: readonly number[];
+  /** What `prepare` made of the whole batch, and [sequences] the place of each sequence in that batch. */
+  readonly prepared?: unknown;
+  readonly places?: readonly number[];
+  /** The policy that is trained, and the step, from 1. */
+  readonly policy?: string;
+  readonly step?: number;
   readonly totals: BatchTotals;
 }
 
@@ -114,36 +173,111 @@ export interface LossStatistics {
   readonly maxima: Readonly<Record<string, number>>;
 }
 
+/** What a method asks of a run, besides ℓ and A. */
+export interface MethodNeeds {
+  /** ℓ_ref of the policies as they were at the start. */
+  readonly reference: boolean;
+  /** `estimate` sees ℓ_old and ℓ_ref too, for penalties in the reward. Default false. */
+  readonly referenceInEstimate?: boolean;
+  /** H, with its gradient. */
+  readonly entropy: boolean;
+  /** `estimate` sees H of the weights before the update, without gradient. Default false. */
+  readonly entropyInEstimate?: boolean;
+  /** Tokens with A = 0 have a gradient too, so they may not be left out. */
+  readonly tokensWithoutAdvantage: boolean;
+  /** v of a value head, with its gradient; a number: of so many heads. Default false. */
+  readonly values?: boolean | number;
+}
+
+/** What a method hears once a step, after every policy was updated. */
+export interface StepFacts {
+  /** From 1. */
+  readonly step: number;
+  /** Of the whole run. */
+  readonly steps: number;
+  /** The groups that were trained on. */
+  readonly groups: readonly RewardedGroup[];
+  /** Means per token, and maxima, of each policy that was updated: what `loss` gave as statistics. */
+  readonly statistics: Readonly<Record<string, Readonly<Record<string, number>>>>;
+}
+
 export interface Method {
   readonly name: string;
-  /** Episodes per task. */
+  /** Episodes per task; with a sampler, those of its first wave. */
   readonly groupSize: number;
   /** For the run's record. */
   readonly settings: Readonly<Record<string, unknown>>;
-  readonly needs: {
-    /** ℓ_ref of the policies as they were at the start. */
-    readonly reference: boolean;
-    /** `estimate` sees ℓ_old and ℓ_ref too, for penalties in the reward. Default false. */
-    readonly referenceInEstimate?: boolean;
-    /** H, with its gradient. */
-    readonly entropy: boolean;
-    /** Tokens with A = 0 have a gradient too, so they may not be left out. */
-    readonly tokensWithoutAdvantage: boolean;
-    /** v of a value head, with its gradient. Default false. */
-    readonly values?: boolean;
-  };
+  readonly needs: MethodNeeds;
   /** How often the batch is gone through, and in how many optimiser steps each time. Default: once, in one. */
   readonly updates?: { readonly epochs: number; readonly minibatches: number };
+  /** What is sampled after the first wave. Default: nothing. */
+  readonly sampler?: GroupSampler;
   /** What it has learned between steps, as JSON, for checkpoints; absent if nothing. */
   state?(): unknown;
   restore?(state: unknown): void;
+  /** Pure: what is learned from a step is learned in `observe`. */
   credit(group: readonly RewardedEpisode[]): GroupCredit;
+  /** Over all groups of a step, instead of `credit`: for methods that compare tasks, or remember them. Pure. */
+  creditAll?(groups: readonly RewardedGroup[]): readonly GroupCredit[];
   /**
    * Over the whole batch of one policy, before its update: per-token advantages (GAE, whitening). Default: each call's
    * credit for all its tokens. Pure.
    */
   estimate?(batch: readonly BatchCall[]): BatchEstimates;
+  /** Over the whole batch of one policy, before its update: whatever `loss` must know of all of it. Pure. */
+  prepare?(batch: readonly BatchCall[]): unknown;
   loss(input: LossInput): LossOutput;
+  /** Once a step, after the updates: the place to learn from it. */
+  observe?(facts: StepFacts): void;
+}
+
+/** What a sampler may ask for, after a wave of episodes has been rewarded. Closed. */
+export type SamplingRequest =
+  /** More episodes of a group's task. */
+  | { readonly kind: "episodes"; readonly group: number; readonly count: number }
+  /** A branch of an episode: it is replayed up to call `at`, which is sampled anew, with all that follows. */
+  | { readonly kind: "branch"; readonly group: number; readonly episode: number; readonly at: number }
+  /** Another task, as a group of its own with `groupSize` episodes. */
+  | { readonly kind: "task" }
+  /** The group is not trained on; what was sampled of it counts in the budget. */
+  | { readonly kind: "drop"; readonly group: number }
+  /** A remembered episode joins the group. */
+  | { readonly kind: "recall"; readonly group: number; readonly episode: string }
+  /** An episode leaves its group; it is not trained on, nor compared with. */
+  | { readonly kind: "omit"; readonly group: number; readonly episode: number };
+
+export interface RememberedEpisode {
+  readonly id: string;
+  readonly step: number;
+  readonly reward: number;
+}
+
+export interface SamplingView {
+  readonly step: number;
+  /** Waves sampled so far, from 1. */
+  readonly wave: number;
+  /** Groups that a step is meant to have. */
+  readonly tasksPerStep: number;
+  /** In the order in which they were begun; a dropped one stays in its place. */
+  readonly groups: readonly (RewardedGroup & { readonly dropped: boolean })[];
+  /** What is remembered of a task, oldest first. */
+  readonly remembered: (task: string) => readonly RememberedEpisode[];
+  /** Keyed by seed, step and wave. */
+  readonly random: { integer(below: number): number };
+}
+
+/** Decides what is sampled in a step, wave by wave, from rewards. */
+export interface GroupSampler {
+  readonly name: string;
+  /** Episodes per task in the first wave. */
+  readonly groupSize: number;
+  /** What comes next; none: it is enough. Pure. */
+  next(view: SamplingView): readonly SamplingRequest[];
+  /** [episodes] which of a group that was trained on are to be remembered; the newest `capacity` a task stay. */
+  readonly memory?: {
+    readonly capacity: number;
+    readonly keep: (group: RewardedGroup) => readonly boolean[];
+  };
 }
 
 export function addStatistics(left: LossStatistics, right: LossStatistics): LossStatistics {

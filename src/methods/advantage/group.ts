@@ -1,0 +1,118 @@
+/**
+ * @file Advantages relative to the group, the estimator of GRPO and its relatives:
+ *
+ *   A_c = (r_c − mean) / (std + ε)
+ *
+ * Mean and std are over one value per episode, the mean over its calls that share the baseline, so that an episode with
+ * many calls does not weigh more. `baseline: "others"` leaves the episode itself out of its mean (RLOO); "none" takes none.
+ *
+ * Source: Shao et al., "DeepSeekMath" (arXiv 2402.03300), §4.1.2; without std: Liu et al., "Dr. GRPO" (2503.20783);
+ * leave-one-out: Ahmadian et al., "Back to Basics" (2402.14740). A baseline without spread gives zeros: dividing float
+ * noise by a tiny std would make full-size advantages of it.
+ */
+
+import { wrongSetting } from "../errors.ts";
+import { leastDeviation, spreadOf } from "../group-advantage.ts";
+import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
+
+export interface GroupAdvantageSettings {
+  /** Default 0, the population's; verl and TRL compute 1. */
+  readonly ddof?: 0 | 1;
+  /** Default true. */
+  readonly divideByDeviation?: boolean;
+  /** Added to the standard deviation. Default 1e-6. */
+  readonly epsilon?: number;
+  /**
+   * "group": the mean of all; "others": of the other episodes, without dividing by the std; "none": 0. Default "group".
+   */
+  readonly baseline?: "group" | "others" | "none";
+  /** A baseline with one value: 0, or the raw value as in verl (mean 0, std 1). Default "zero". */
+  readonly single?: "zero" | "raw";
+}
+
+export function groupAdvantage(
+  given: GroupAdvantageSettings = {},
+): AdvantagePart & { readonly compares: "episodes"; readonly gives: "advantages" } {
+  const settings: Required<GroupAdvantageSettings> = {
+    ddof: 0,
+    divideByDeviation: true,
+    epsilon: 1e-6,
+    baseline: "group",
+    single: "zero",
+    ...given,
+  };
+  if (settings.ddof !== 0 && settings.ddof !== 1)
+    throw wrongSetting("groupAdvantage", "ddof", settings.ddof, "0 or 1");
+  if (!(settings.epsilon >= 0 && Number.isFinite(settings.epsilon)))
+    throw wrongSetting("groupAdvantage", "epsilon", settings.epsilon, "a finite number of at least 0");
+  if (!["group", "others", "none"].includes(settings.baseline))
+    throw wrongSetting("groupAdvantage", "baseline", settings.baseline, '"group", "others" or "none"');
+  if (settings.single !== "zero" && settings.single !== "raw")
+    throw wrongSetting("groupAdvantage", "single", settings.single, '"zero" or "raw"');
+  return Object.freeze({
+    stage: "advantage",
+    name: "group",
+    compares: "episodes",
+    gives: "advantages",
+    settings,
+    advantages: (groups) => groups.map((judged) => groupAdvantages(judged, settings)),
+  } satisfies AdvantagePart);
+}
+
+/** One group's. */
+export function groupAdvantages(
+  judged: JudgedGroup,
+  settings: Required<GroupAdvantageSettings>,
+): GroupAdvantages {
+  const { values } = judged;
+  const baselines = baselinesOf(judged);
+  const { baseline, ddof, divideByDeviation, epsilon, single } = settings;
+  let hasSignal = false;
+  const spreads = new Map(
+    [...baselines].map(([key, means]) => [key, spreadOf([...means.values()], ddof)] as const),
+  );
+  const advantages = values.map((row, i) =>
+    row.map((value, j) => {
+      const key = judged.compared?.[i]?.[j] ?? "";
+      const means = baselines.get(key)!;
+      const { mean, deviation } = spreads.get(key)!;
+      if (baseline === "none") {
+        if (value !== 0) hasSignal = true;
+        return value;
+      }
+      if (means.size === 1 && single === "raw") {
+        if (value !== 0) hasSignal = true;
+        return value;
+      }
+      if (deviation < leastDeviation) return 0;
+      hasSignal = true;
+      if (baseline === "others") return value - (mean * means.size - means.get(i)!) / (means.size - 1);
+      return (value - mean) / (divideByDeviation ? deviation + epsilon : 1);
+    }),
+  );
+  return { advantages, hasSignal };
+}
+
+/** Of each baseline: episode → the mean of its values that share it. An episode without calls has its reward in "". */
+export function baselinesOf({ group, values, compared }: JudgedGroup): Map<string, Map<number, number>> {
+  const sums = new Map<string, Map<number, { sum: number; count: number }>>();
+  values.forEach((row, i) => {
+    row.forEach((value, j) => {
+      const key = compared?.[i]?.[j] ?? "";
+      const episodes = sums.get(key) ?? new Map<number, { sum: number; count: number }>();
+      sums.set(key, episodes);
+      const known = episodes.get(i) ?? { sum: 0, count: 0 };
+      episodes.set(i, { sum: known.sum + value, count: known.count + 1 });
+    });
+    if (row.length === 0 && compared === undefined) {
+      const episodes = sums.get("") ?? new Map<number, { sum: number; count: number }>();
+      sums.set("", episodes.set(i, { sum: group.episodes[i]!.reward, count: 1 }));
+    }
+  });
+  return new Map(
+    [...sums].map(([key, episodes]) => [
+      key,
+      new Map([...episodes].map(([i, { sum, count }]) => [i, sum / count])),
+    ]),
+  );
+}
