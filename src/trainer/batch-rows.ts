@@ -1,10 +1,13 @@
-/** @file Rows of training data: the calls of one policy as sequences, cut into minibatches and microbatches. */
+/**
+ * @file Rows of training data: the calls of one policy as sequences, cut into minibatches and microbatches. Rows with the
+ * same link are never cut apart.
+ */
 
 import type { TrainingSequence } from "../engine/policy.ts";
 import type { BatchCall } from "../methods/method.ts";
 import { stream } from "../random/stream.ts";
 import { isFiltered, trainingSequence } from "../workflow/trajectory.ts";
-import type { CreditedCall } from "./groups.ts";
+import type { CreditedCall } from "./credit-groups.ts";
 
 /** One call as a row. Arrays are filled in before the update and stay as they are. */
 export interface Row {
@@ -12,7 +15,10 @@ export interface Row {
   /** Sampled tokens. */
   readonly scored: number;
   readonly source: CreditedCall;
-  /** The recorded log-probs are those of another distribution than the one that is trained (top-k and so on). */
+  /**
+   * The recorded log-probs are those of another distribution than the one that is trained: filters such as top-k, or the
+   * weights of an earlier step.
+   */
   readonly filtered: boolean;
   /** Sampled by the weights that the update begins with. */
   readonly fresh: boolean;
@@ -20,12 +26,16 @@ export interface Row {
   proximal?: Float32Array;
   /** [scored] ℓ_ref */
   reference?: Float32Array;
-  /** [scored] v_old */
+  /** [scored] H before the update. */
+  entropies?: Float32Array;
+  /** [scored × heads] v_old */
   values?: Float32Array;
   /** [scored] A */
   advantages: Float32Array;
-  /** [scored] what v learns. */
+  /** [scored × heads] what v learns. */
   returns?: Float32Array;
+  /** Its place in the policy's batch. */
+  place: number;
 }
 
 /** `version`: of the policy before its update. */
@@ -35,16 +45,18 @@ export function rowOf(source: CreditedCall, version: number): Row {
     sequence: trainingSequence(call),
     scored: call.output.length,
     source,
-    filtered: isFiltered(call.sampling),
+    filtered: source.recalled === true || isFiltered(call.sampling),
     fresh: call.version === version,
     advantages: new Float32Array(call.output.length).fill(advantage),
+    place: -1,
   };
 }
 
 /** A row as the method sees it. */
 export function batchCall(row: Row): BatchCall {
-  const { source, scored, values, reference, proximal, filtered } = row;
-  const { call, trajectory, advantage } = source;
+  const { source, scored, values, entropies, reference, proximal, filtered } = row;
+  const { call, trajectory, advantage, told } = source;
+  const oldLogprobs = filtered ? proximal : call.logprobs;
   const { agent, occurrence, scope, issued } = call;
   return {
     episode: trajectory.id,
@@ -54,10 +66,17 @@ export function batchCall(row: Row): BatchCall {
     order: issued,
     length: scored,
     credit: advantage,
-    ...(values === undefined ? {} : { values }),
-    ...(reference === undefined
+    ...(told === undefined
       ? {}
-      : { oldLogprobs: filtered ? proximal! : call.logprobs, referenceLogprobs: reference }),
+      : {
+          task: told.task,
+          dataset: told.dataset,
+          ...(told.rewarded.terms && { terms: told.rewarded.terms }),
+        }),
+    ...(values === undefined ? {} : { values }),
+    ...(entropies === undefined ? {} : { entropies }),
+    ...(oldLogprobs === undefined ? {} : { oldLogprobs }),
+    ...(reference === undefined ? {} : { referenceLogprobs: reference }),
   };
 }
 
@@ -70,47 +89,85 @@ export function byPrompt(left: Row, right: Row): number {
   return a.length - b.length;
 }
 
-export function* microbatches<R extends { readonly sequence: TrainingSequence }>(
-  rows: readonly R[],
-  tokens: number,
-): Generator<readonly R[]> {
+/** Rows that are seen together: those of one link, at the place of the first; every other row alone. */
+function units<R extends { readonly source?: Pick<CreditedCall, "link"> }>(rows: readonly R[]): R[][] {
+  const linked = new Map<string, R[]>();
+  const found: R[][] = [];
+  for (const row of rows) {
+    const link = row.source?.link;
+    const known = link === undefined ? undefined : linked.get(link);
+    if (known !== undefined) {
+      known.push(row);
+      continue;
+    }
+    const unit = [row];
+    if (link !== undefined) linked.set(link, unit);
+    found.push(unit);
+  }
+  return found;
+}
+
+/** The rows that have something to teach: those with an advantage, and those linked to one. */
+export function withAdvantage(rows: readonly Row[]): readonly Row[] {
+  return units(rows)
+    .filter((unit) => unit.some(({ advantages }) => advantages.some((advantage) => advantage !== 0)))
+    .flat();
+}
+
+export function* microbatches<
+  R extends { readonly sequence: TrainingSequence; readonly source?: Pick<CreditedCall, "link"> },
+>(rows: readonly R[], tokens: number): Generator<readonly R[]> {
   let batch: R[] = [];
   let held = 0;
-  for (const row of rows) {
-    const { length } = row.sequence.tokens;
+  for (const unit of units(rows)) {
+    const length = unit.reduce((sum, { sequence }) => sum + sequence.tokens.length, 0);
     if (batch.length > 0 && held + length > tokens) {
       yield batch;
       batch = [];
       held = 0;
     }
-    batch.push(row);
+    batch.push(...unit);
     held += length;
   }
   if (batch.length > 0) yield batch;
 }
 
-/** The rows in `count` parts whose sizes differ by one at most, drawn anew each epoch. */
+/** The rows in `count` parts whose sizes differ by one at most (by one link's rows), drawn anew each epoch. */
 export function minibatches(
   rows: readonly Row[],
   count: number,
   key: readonly (number | string)[],
 ): (readonly Row[])[] {
   if (count === 1) return [rows];
-  const shuffled = stream(...key).shuffled(rows);
+  const shuffled = stream(...key).shuffled(units(rows));
+  const { length } = shuffled;
   return Array.from({ length: count }, (_, part) =>
     shuffled
-      .slice(Math.floor((part * rows.length) / count), Math.floor(((part + 1) * rows.length) / count))
+      .slice(Math.floor((part * length) / count), Math.floor(((part + 1) * length) / count))
+      .flat()
       .sort(byPrompt),
   ).filter((part) => part.length > 0);
 }
 
-/** [S] an array of each row, one after the other. */
-export function joined(rows: readonly Row[], of: (row: Row) => Float32Array): Float32Array {
-  const all = new Float32Array(rows.reduce((sum, { scored }) => sum + scored, 0));
+/** [rows] equal numbers for rows of one link, −1 for a row alone; undefined if all are. */
+export function linksOf(rows: readonly Row[]): readonly number[] | undefined {
+  if (rows.every(({ source }) => source.link === undefined)) return undefined;
+  const numbers = new Map<string, number>();
+  return rows.map(({ source: { link } }) => {
+    if (link === undefined) return -1;
+    const number = numbers.get(link) ?? numbers.size;
+    numbers.set(link, number);
+    return number;
+  });
+}
+
+/** [S × width] an array of each row, one after the other; `width` numbers a token. */
+export function joined(rows: readonly Row[], of: (row: Row) => Float32Array, width = 1): Float32Array {
+  const all = new Float32Array(width * rows.reduce((sum, { scored }) => sum + scored, 0));
   let at = 0;
   for (const row of rows) {
     all.set(of(row), at);
-    at += row.scored;
+    at += row.scored * width;
   }
   return all;
 }
@@ -120,10 +177,12 @@ export function divided(
   rows: readonly Row[],
   flat: Float32Array,
   take: (row: Row, part: Float32Array) => void,
+  width = 1,
 ): void {
   let at = 0;
   for (const row of rows) {
-    take(row, flat.subarray(at, at + row.scored));
-    at += row.scored;
+    const end = at + row.scored * width;
+    take(row, flat.subarray(at, end));
+    at = end;
   }
 }

@@ -49,6 +49,7 @@ export const optionsSchema = z.strictObject({
     error: "expected a method such as grpo(…)",
   }),
   steps: count,
+  tokenBudget: seconds.default(Number.POSITIVE_INFINITY),
   tasksPerStep: positive.default(8),
   seed: z.int().default(0),
   run: z

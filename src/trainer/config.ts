@@ -51,6 +51,11 @@ export interface TrainOptions<Task> {
   readonly method: Method;
   /** Optimiser update rounds. */
   readonly steps: number;
+  /**
+   * Ends the run with the step in which the tokens sampled for training reach this number; branches and dropped groups
+   * count, prompts do not. Default Infinity: `steps` alone decide.
+   */
+  readonly tokenBudget?: number;
   /** Groups a step. Default 8. */
   readonly tasksPerStep?: number;
   /** Default 0. */

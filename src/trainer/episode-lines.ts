@@ -2,7 +2,7 @@
 
 import type { Trajectory } from "../workflow/trajectory.ts";
 import { trajectoryLine } from "../workflow/trajectory-json.ts";
-import type { CreditedGroup } from "./groups.ts";
+import type { CreditedGroup } from "./credit-groups.ts";
 
 /** A line per episode; `advantages` by call id, empty for an episode that was left out. */
 export function episodeLines(

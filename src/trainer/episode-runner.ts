@@ -8,6 +8,7 @@ import { Gates } from "../workflow/gate.ts";
 import { PromptCache } from "../workflow/prompt-cache.ts";
 import { Watchdog } from "../workflow/watchdog.ts";
 import type { TrainSettings } from "./config.ts";
+import type { EpisodeStore } from "./episode-store.ts";
 import type { EpisodeRunner } from "./groups.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -19,6 +20,8 @@ export interface EpisodeRunnerParts<Task> {
   readonly signal?: AbortSignal | undefined;
   /** Of a run that can be continued after a crash. */
   readonly journal?: EffectJournal | undefined;
+  /** Of a method whose sampler remembers. */
+  readonly store?: EpisodeStore | undefined;
 }
 
 export function episodeRunner<Task>({
@@ -27,12 +30,14 @@ export function episodeRunner<Task>({
   reporter,
   signal,
   journal,
+  store,
 }: EpisodeRunnerParts<Task>): EpisodeRunner<Task> {
   return {
     settings,
     policies,
     shared: sharedByEpisodes(settings, reporter),
     journal,
+    store,
     signal: runSignal(signal),
     onEpisode: liveCount(reporter),
   };

@@ -1,20 +1,13 @@
-/** @file Groups of episodes: which tasks a step takes, running them, and the credit of every call. */
+/** @file Groups of episodes: which tasks a step takes, and running them. Their credit: `credit-groups.ts`. */
 
 import type { AnyPolicy } from "../engine/policy.ts";
-import { isTrainable } from "../engine/policy-spec.ts";
-import type { RewardedEpisode } from "../methods/method.ts";
 import { stream } from "../random/stream.ts";
 import type { EffectJournal } from "../store/effect-journal.ts";
 import type { EpisodeSettings } from "../workflow/episode.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
-import {
-  type CallRecord,
-  callReward,
-  ownReward,
-  type Trajectory,
-  trajectoryReward,
-} from "../workflow/trajectory.ts";
+import type { Trajectory } from "../workflow/trajectory.ts";
 import type { TrainSettings } from "./config.ts";
+import type { EpisodeStore } from "./episode-store.ts";
 import { runRecorded } from "./recorded-episode.ts";
 
 /** What episodes of a run need, besides their task. */
@@ -25,6 +18,8 @@ export interface EpisodeRunner<Task> {
   readonly shared: EpisodeSettings;
   /** Where episodes in flight outlive a crash; without it nothing is recorded while they go on. */
   readonly journal?: EffectJournal | undefined;
+  /** What the method's sampler remembers of earlier steps. */
+  readonly store?: EpisodeStore | undefined;
   readonly signal: AbortSignal;
   /** Hears how many episodes of a batch have ended. */
   readonly onEpisode: (done: number, of: number) => void;
@@ -35,21 +30,19 @@ export interface Group<Task> {
   /** Index of the task in its source. */
   readonly index: number;
   readonly trajectories: readonly Trajectory[];
+  /** Ids of those that were sampled in an earlier step and joined it from the store. Default: none. */
+  readonly recalled?: ReadonlySet<string>;
+  /** Ids of those that the sampler took out again. Default: none. */
+  readonly omitted?: ReadonlySet<string>;
+  /** The sampler dropped it: it is not trained on. Default false. */
+  readonly dropped?: boolean;
 }
 
-/** A call that will be trained on. */
-export interface CreditedCall {
-  readonly trajectory: Trajectory;
-  readonly call: CallRecord;
-  readonly advantage: number;
-}
-
-export interface CreditedGroup<Task> {
-  readonly group: Group<Task>;
-  readonly hasSignal: boolean;
-  readonly calls: readonly CreditedCall[];
-  /** Trajectory rewards of the complete episodes. */
-  readonly rewards: readonly number[];
+/** The episodes of groups that were sampled now. */
+export function sampledNow(groups: readonly Group<unknown>[]): Trajectory[] {
+  return groups.flatMap(({ trajectories, recalled }) =>
+    recalled === undefined ? trajectories : trajectories.filter(({ id }) => !recalled.has(id)),
+  );
 }
 
 /** The tasks of a step: every epoch is a new keyed shuffle, so the order depends on the seed alone. */
@@ -69,34 +62,18 @@ export function tasksOfStep(tasks: number, tasksPerStep: number, step: number, s
 
 /** Runs `groupSize` episodes of each task, all at once up to the run's concurrency. */
 export async function sampleGroups<Task>(
-  { settings, policies, shared, journal, signal, onEpisode }: EpisodeRunner<Task>,
+  runner: EpisodeRunner<Task>,
   tasks: readonly Task[],
   chosen: readonly number[],
-  { purpose, step }: { readonly purpose: string; readonly step: number },
+  about: { readonly purpose: string; readonly step: number },
 ): Promise<Group<Task>[]> {
-  const { groupSize } = settings.method;
+  const { groupSize } = runner.settings.method;
   const places = chosen.flatMap((task, group) =>
     Array.from({ length: groupSize }, (_, sample) => ({ task, group, sample })),
   );
-  const trajectories = await mapConcurrently(
-    places,
-    settings.concurrency.episodes,
-    (place) =>
-      runRecorded(journal, {
-        ...shared,
-        workflow: settings.workflow,
-        task: tasks[place.task]!,
-        policies,
-        assignment: settings.assignment,
-        stage: "train",
-        identity: { purpose, step, ...place },
-        seed: settings.seed,
-        signal,
-        // Where the run has terms of its own, they are what is missing until the group has ended.
-        needsReward: settings.rewards === undefined,
-      }),
-    onEpisode,
-  );
+  const { episodes } = runner.settings.concurrency;
+  const run = (place: EpisodePlace) => sampleEpisode(runner, tasks, place, about);
+  const trajectories = await mapConcurrently(places, episodes, run, runner.onEpisode);
   return chosen.map((index, group) => ({
     task: tasks[index]!,
     index,
@@ -104,32 +81,32 @@ export async function sampleGroups<Task>(
   }));
 }
 
-/** Advantages of a group's complete episodes; a failed episode is in no baseline and in no batch. */
-export function creditGroup<Task>(
-  group: Group<Task>,
-  { settings, policies }: Pick<EpisodeRunner<Task>, "settings" | "policies">,
-): CreditedGroup<Task> {
-  const complete = group.trajectories.filter(({ status }) => status === "complete");
-  const trained = complete.map(({ calls }) =>
-    calls.filter(
-      (call) =>
-        call.status === "complete" && call.origin === "sampled" && isTrainable(policies.get(call.policy)!),
-    ),
-  );
-  const rewarded: RewardedEpisode[] = complete.map((trajectory, i) => ({
-    reward: trajectoryReward(trajectory),
-    calls: trained[i]!.map((call) => ({
-      agent: call.agent,
-      occurrence: call.occurrence,
-      scope: call.scope,
-      reward: callReward(trajectory, call),
-      own: ownReward(trajectory, call),
-      length: call.output.length,
-    })),
-  }));
-  const { advantages, hasSignal } = settings.method.credit(rewarded);
-  const calls = complete.flatMap((trajectory, i) =>
-    trained[i]!.map((call, j): CreditedCall => ({ trajectory, call, advantage: advantages[i]![j]! })),
-  );
-  return { group, hasSignal, calls, rewards: rewarded.map(({ reward }) => reward) };
+export interface EpisodePlace {
+  /** Index of the task in its source. */
+  readonly task: number;
+  /** Number of the group in its step. */
+  readonly group: number;
+  readonly sample: number;
+}
+
+/** One episode at its place in the run. */
+export function sampleEpisode<Task>(
+  { settings, policies, shared, journal, signal }: EpisodeRunner<Task>,
+  tasks: readonly Task[],
+  place: EpisodePlace,
+  { purpose, step }: { readonly purpose: string; readonly step: number },
+): Promise<Trajectory> {
+  return runRecorded(journal, {
+    ...shared,
+    workflow: settings.workflow,
+    task: tasks[place.task]!,
+    policies,
+    assignment: settings.assignment,
+    stage: "train",
+    identity: { purpose, step, ...place },
+    seed: settings.seed,
+    signal,
+    // Where the run has terms of its own, they are what is missing until the group has ended.
+    needsReward: settings.rewards === undefined,
+  });
 }

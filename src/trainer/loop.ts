@@ -9,6 +9,7 @@ import { crashPoint } from "../store/crash-point.ts";
 import { trajectoryLine } from "../workflow/trajectory-json.ts";
 import type { RunState } from "./checkpoint.ts";
 import type { TrainSettings } from "./config.ts";
+import { creditGroups } from "./credit-groups.ts";
 import {
   describeFinding,
   describeReport,
@@ -19,11 +20,12 @@ import {
 import { episodeLines } from "./episode-lines.ts";
 import { compare, type Evaluation, evaluate, evaluationSample } from "./evaluate.ts";
 import { giveRewards } from "./give-rewards.ts";
-import { creditGroup, type EpisodeRunner, type Group, sampleGroups, tasksOfStep } from "./groups.ts";
+import { type EpisodeRunner, type Group, sampledNow, sampleGroups, tasksOfStep } from "./groups.ts";
 import type { OpenPolicies } from "./policies.ts";
 import type { RunProgress } from "./progress.ts";
 import { formatSeconds, type Reporter } from "./reporter.ts";
 import type { RunFolder } from "./run-folder.ts";
+import { sampleStep } from "./sample-step.ts";
 import { SamplingAhead } from "./sampling-ahead.ts";
 import type { RunSaver } from "./save-run.ts";
 import { stepMetrics, stepTimings } from "./step-metrics.ts";
@@ -54,11 +56,8 @@ export class TrainingLoop<Task> {
     this.#parts = parts;
     this.#settings = parts.runner.settings;
     const { runner, tasks, stepsDone } = parts;
-    const { staleness, steps, tasksPerStep, seed } = this.#settings;
-    const sample = (step: number) => {
-      const chosen = tasksOfStep(tasks.length, tasksPerStep, step, seed);
-      return sampleGroups(runner, tasks, chosen, { purpose: "train", step });
-    };
+    const { staleness, steps } = this.#settings;
+    const sample = (step: number) => sampleStep(runner, tasks, step);
     this.#ahead = new SamplingAhead({ staleness, steps, sample }, stepsDone + 1);
   }
 
@@ -75,7 +74,7 @@ export class TrainingLoop<Task> {
     const sample = evaluationSample(heldOut, evaluateSample, seed);
     let done = stepsDone;
     const isDue = (every: number) => every > 0 && done > 0 && done % every === 0;
-    while (done < steps && !runner.signal.aborted) {
+    while (done < steps && !progress.spent && !runner.signal.aborted) {
       // A run that goes on may have been stopped before this.
       if (isDue(evaluateEvery) && progress.newest?.step !== done)
         await this.#evaluation(sample, done, "during");
@@ -177,8 +176,8 @@ export class TrainingLoop<Task> {
       ...(evaluation === undefined ? {} : { evaluation }),
     });
     if (runner.signal.aborted) return false;
-    const trajectories = groups.flatMap((group) => group.trajectories);
-    const credited = groups.map((group) => creditGroup(group, runner));
+    const trajectories = sampledNow(groups);
+    const credited = creditGroups(groups, runner);
     crashPoint("after rewards");
     if (recordEpisodesEvery > 0 && step % recordEpisodesEvery === 0) {
       folder.episodes(String(step).padStart(6, "0"), episodeLines(trajectories, credited));
@@ -187,15 +186,30 @@ export class TrainingLoop<Task> {
 
     const updates = await updatePolicies(credited, policies, runner, step);
     crashPoint("after update");
+    runner.store?.remember(credited, step);
+    method.observe?.({
+      step,
+      steps: this.#settings.steps,
+      groups: credited.map(({ rewarded }) => rewarded),
+      statistics: Object.fromEntries(
+        [...updates].flatMap(([name, { statistics }]) =>
+          statistics === undefined ? [] : [[name, statistics]],
+        ),
+      ),
+    });
 
-    const metrics = stepMetrics({ step, credited, failures, updates });
+    const metrics = stepMetrics({ step, groups, credited, failures, updates });
     const timings = stepTimings({ step, trajectories, began, sampledAt, ended: performance.now() });
     await folder.metrics(metrics);
     crashPoint("between metrics and timings");
     const { rewards } = this.#settings;
     await folder.timings(rewards === undefined ? timings : { ...timings, rewards: usageOf(rewards) });
     reporter.event({ ...metrics, ...timings });
-    const streak = progress.stepped(timings.seconds, metrics.groupsWithoutSignal < credited.length);
+    const streak = progress.stepped(
+      timings.seconds,
+      metrics.groupsWithoutSignal < credited.length,
+      metrics.sampledTokens,
+    );
     reporter.step({
       step,
       steps: this.#settings.steps,

@@ -110,13 +110,13 @@ function lineageOf({ path, state, manifest }: Checkpoint): Lineage {
 }
 
 /** What a checkpoint keeps the state of, besides policies. A memory that cannot say its state is not kept. */
-export function statefulParts<Task>({
-  method,
-  memory,
-  rewards,
-}: TrainSettings<Task>): Map<string, StatefulPart> {
+export function statefulParts<Task>(
+  { method, memory, rewards }: TrainSettings<Task>,
+  store?: StatefulPart,
+): Map<string, StatefulPart> {
   const parts = new Map<string, StatefulPart>([["method", method]]);
   if (memory !== undefined) parts.set("memory", memory);
+  if (store !== undefined) parts.set("episodes", store);
   // What restore takes is what state gave: JSON.
   if (rewards !== undefined) parts.set("rewards", rewards as StatefulPart);
   return parts;

@@ -13,6 +13,8 @@ export interface ProgressState {
   readonly streakWithoutSignal: number;
   readonly failures: FailureWindow;
   readonly shown: ShownMetric | null;
+  /** Output tokens sampled for training. Absent in checkpoints from before it was counted. */
+  readonly sampledTokens?: number;
   /** The evaluation before training, without its trajectories. */
   readonly before: Omit<Evaluation, "trajectories"> | null;
   /** Means of the newest evaluation during training, and its step. */
@@ -32,7 +34,7 @@ export interface EvaluatedStep {
 
 type ProgressSettings = Pick<
   TrainSettings<unknown>,
-  "maxFailureRate" | "steps" | "evaluateEvery" | "evaluateSample"
+  "maxFailureRate" | "steps" | "evaluateEvery" | "evaluateSample" | "tokenBudget"
 >;
 
 export class RunProgress {
@@ -46,6 +48,7 @@ export class RunProgress {
   #stepSeconds: number;
   #evaluationSeconds: number;
   #streakWithoutSignal: number;
+  #sampledTokens: number;
 
   constructor(settings: ProgressSettings, state?: ProgressState) {
     this.#settings = settings;
@@ -54,6 +57,7 @@ export class RunProgress {
     this.#stepSeconds = state?.stepSeconds ?? 0;
     this.#evaluationSeconds = state?.evaluationSeconds ?? 0;
     this.#streakWithoutSignal = state?.streakWithoutSignal ?? 0;
+    this.#sampledTokens = state?.sampledTokens ?? 0;
     this.#shown = state?.shown ?? undefined;
     this.#newest = state?.newest ?? undefined;
     if (state?.before) {
@@ -77,13 +81,19 @@ export class RunProgress {
     return this.#shown;
   }
 
+  /** True once the run's budget of sampled tokens is used up. */
+  get spent(): boolean {
+    return this.#sampledTokens >= this.#settings.tokenBudget;
+  }
+
   /** Of all attempts. */
   get seconds(): number {
     return this.#secondsBefore + (performance.now() - this.#began) / 1000;
   }
 
   /** Takes in a step; returns after how many steps in a row without any signal this was. */
-  stepped(seconds: number, hasSignal: boolean): number {
+  stepped(seconds: number, hasSignal: boolean, tokens: number): number {
+    this.#sampledTokens += tokens;
     this.#stepSeconds += seconds;
     this.#streakWithoutSignal = hasSignal ? 0 : this.#streakWithoutSignal + 1;
     return this.#streakWithoutSignal;
@@ -117,6 +127,7 @@ export class RunProgress {
       stepSeconds: this.#stepSeconds,
       evaluationSeconds: this.#evaluationSeconds,
       streakWithoutSignal: this.#streakWithoutSignal,
+      sampledTokens: this.#sampledTokens,
       failures: this.failures.window,
       shown: this.#shown ?? null,
       before: this.#before === undefined ? null : (before as Omit<Evaluation, "trajectories">),

@@ -1,8 +1,9 @@
 /** @file The numbers of one step: those that the seed decides, and those of the clock. */
 
 import { spreadOf } from "../methods/group-advantage.ts";
-import type { Trajectory } from "../workflow/trajectory.ts";
-import type { CreditedGroup } from "./groups.ts";
+import { type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
+import { type CreditedGroup, isOwnCall } from "./credit-groups.ts";
+import { type Group, sampledNow } from "./groups.ts";
 import type { PolicyUpdate } from "./update.ts";
 
 export interface StepMetrics {
@@ -12,6 +13,10 @@ export interface StepMetrics {
   readonly reward: { readonly mean: number; readonly deviation: number };
   readonly groups: number;
   readonly groupsWithoutSignal: number;
+  /** Of a method whose sampler drops groups: how many it dropped. */
+  readonly droppedGroups?: number;
+  /** Output tokens of the calls that were sampled for this step, failed ones and dropped groups included. */
+  readonly sampledTokens: number;
   /** Failed episodes by "boundary/code". */
   readonly failures: Readonly<Record<string, number>>;
   /** Mean of each reward term, by name, over the episodes that have it. */
@@ -21,20 +26,24 @@ export interface StepMetrics {
 
 export function stepMetrics({
   step,
+  groups,
   credited,
   failures,
   updates,
 }: {
   readonly step: number;
+  /** All that were sampled; `credited` are those of them that were trained on. */
+  readonly groups: readonly Group<unknown>[];
   readonly credited: readonly CreditedGroup<unknown>[];
   readonly failures: Readonly<Record<string, number>>;
   readonly updates: ReadonlyMap<string, PolicyUpdate>;
 }): StepMetrics & Readonly<Record<string, unknown>> {
-  const rewards = credited.flatMap((group) => group.rewards);
+  const sampled = sampledNow(groups);
+  const complete = sampled.filter(({ status }) => status === "complete");
+  // Of dropped groups too: what a sampler leaves out says nothing of how good the policies are.
+  const rewards = complete.map(trajectoryReward);
   const { mean, deviation } = spreadOf(rewards, 0);
-  const complete = credited.flatMap(({ group }) =>
-    group.trajectories.filter(({ status }) => status === "complete"),
-  );
+  const dropped = groups.filter((group) => group.dropped === true).length;
   return {
     kind: "step",
     step,
@@ -42,10 +51,20 @@ export function stepMetrics({
     reward: { mean, deviation },
     groups: credited.length,
     groupsWithoutSignal: credited.filter(({ hasSignal }) => !hasSignal).length,
+    ...(dropped === 0 ? {} : { droppedGroups: dropped }),
+    sampledTokens: sampledTokens(sampled),
     failures,
     terms: meanTerms(complete),
     policies: Object.fromEntries(updates),
   };
+}
+
+/** Output tokens of an episode's own calls: a branch does not count what it replayed. */
+function sampledTokens(trajectories: readonly Trajectory[]): number {
+  let tokens = 0;
+  for (const trajectory of trajectories)
+    for (const call of trajectory.calls) if (isOwnCall(trajectory, call)) tokens += call.output.length;
+  return tokens;
 }
 
 /** Mean of each reward term, by name, over the episodes that have it; an agent's terms as "agent.name". */

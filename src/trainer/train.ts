@@ -5,6 +5,7 @@ import { loadTasks } from "../data/task-source.ts";
 import { EffectJournal } from "../store/effect-journal.ts";
 import { checkConfig, type TrainOptions } from "./config.ts";
 import { episodeRunner } from "./episode-runner.ts";
+import { EpisodeStore } from "./episode-store.ts";
 import { TrainingLoop } from "./loop.ts";
 import { openRun, statefulParts } from "./open-run.ts";
 import { openPolicies } from "./policies.ts";
@@ -49,13 +50,15 @@ export async function train<Task>(
     const opened = await openRun({ settings, tasks, heldOut, fresh: control.fresh ?? false, reporter });
     folder = opened.folder;
     const { checkpoint, begin } = opened;
-    const parts = statefulParts(settings);
+    const remembers = settings.method.sampler?.memory;
+    const store = remembers === undefined ? undefined : new EpisodeStore(remembers);
+    const parts = statefulParts(settings, store);
     if (begin !== undefined) await restorePolicies(begin, policies);
     if (checkpoint !== undefined) restoreParts(checkpoint, parts);
     // What episodes put into a shared memory is not in a journal that answers them without asking the memory.
     if (memory === undefined) journal = new EffectJournal(join(folder.path, "journal"), { warn });
     const { signal } = control;
-    const runner = episodeRunner({ settings, policies: policies.all, reporter, signal, journal });
+    const runner = episodeRunner({ settings, policies: policies.all, reporter, signal, journal, store });
     warnOfLeaks(tasks, heldOut, reporter);
     const progress = new RunProgress(settings, checkpoint?.state.progress);
     const saver = new RunSaver({

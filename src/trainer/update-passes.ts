@@ -6,7 +6,7 @@
 
 import type { ForwardOptions, StepOptions } from "../engine/policy.ts";
 import { addStatistics, type LossStatistics, noStatistics } from "../methods/method.ts";
-import { divided, joined, microbatches, type Row } from "./batch-rows.ts";
+import { divided, joined, linksOf, microbatches, type Row, withAdvantage } from "./batch-rows.ts";
 import type { OptimizerSettings } from "./config.ts";
 import { learningRateAt } from "./learning-rate.ts";
 import { importanceOf, oldLogprobsOf, SamplerGap } from "./old-logprobs.ts";
@@ -19,6 +19,8 @@ export class UpdatePasses {
   readonly #stale: boolean;
   readonly #gap = new SamplerGap();
   readonly #optimizer: StepOptions;
+  /** Value heads that the method needs. */
+  readonly #heads: number;
   #statistics: LossStatistics = noStatistics;
   #loss = 0;
   #gradientNorm = 0;
@@ -30,6 +32,7 @@ export class UpdatePasses {
     this.#options = options;
     this.#stale = stale;
     this.#optimizer = optimizerOf(options);
+    this.#heads = Number(options.settings.method.needs.values ?? 0);
   }
 
   /** Fills in what the method's estimate and several optimiser steps must know beforehand: v, ℓ, ℓ_ref. */
@@ -37,9 +40,9 @@ export class UpdatePasses {
     const { needs, updates } = this.#options.settings.method;
     const several = (updates?.epochs ?? 1) * (updates?.minibatches ?? 1) > 1;
     const filtered = rows.some((row) => row.filtered);
-    const { referenceInEstimate = false } = needs;
-    if (needs.values === true || this.#stale || ((several || referenceInEstimate) && filtered))
-      await this.#oldPass(rows);
+    const { referenceInEstimate = false, entropyInEstimate = false } = needs;
+    const known = (several || referenceInEstimate) && filtered;
+    if (this.#heads > 0 || entropyInEstimate || this.#stale || known) await this.#oldPass(rows);
     if (!referenceInEstimate) return;
     for (const batch of microbatches(rows, this.#options.settings.tokensPerMicrobatch))
       await this.#referencePass(batch);
@@ -47,11 +50,12 @@ export class UpdatePasses {
 
   async #oldPass(rows: readonly Row[]): Promise<void> {
     const { name, policy, settings } = this.#options;
-    const values = settings.method.needs.values === true;
+    const values = this.#heads > 0;
+    const entropy = settings.method.needs.entropyInEstimate === true;
     for (const batch of microbatches(rows, settings.tokensPerMicrobatch)) {
       const now = await policy.forward(
         batch.map(({ sequence }) => sequence),
-        { values },
+        { values, ...(entropy ? { entropy } : {}) },
       );
       if (values && now.values === undefined) throw noValueHead(settings.method.name, name);
       divided(batch, now.logprobs, (row, part) => {
@@ -59,8 +63,17 @@ export class UpdatePasses {
         this.#gap.add(row, part);
       });
       if (now.values !== undefined)
-        divided(batch, now.values, (row, part) => {
-          row.values = part;
+        divided(
+          batch,
+          now.values,
+          (row, part) => {
+            row.values = part;
+          },
+          this.#heads,
+        );
+      if (now.entropies !== undefined)
+        divided(batch, now.entropies, (row, part) => {
+          row.entropies = part;
         });
     }
     this.#gapKnown = true;
@@ -76,19 +89,18 @@ export class UpdatePasses {
     });
   }
 
-  async minibatch(rows: readonly Row[]): Promise<void> {
+  /** `prepared`: what the method's `prepare` made of the whole batch. */
+  async minibatch(rows: readonly Row[], prepared: unknown): Promise<void> {
     const { policy, settings, quietly = (work) => work() } = this.#options;
     const { method, tokensPerMicrobatch } = settings;
     // Tokens without advantage have no gradient: they count in the normaliser and cost no pass.
-    const trained = method.needs.tokensWithoutAdvantage
-      ? rows
-      : rows.filter(({ advantages }) => advantages.some((advantage) => advantage !== 0));
+    const trained = method.needs.tokensWithoutAdvantage ? rows : withAdvantage(rows);
     if (trained.length === 0) return;
     const totals = {
       sequences: rows.length,
       tokens: rows.reduce((sum, { scored }) => sum + scored, 0),
     };
-    for (const batch of microbatches(trained, tokensPerMicrobatch)) await this.#pass(batch, totals);
+    for (const batch of microbatches(trained, tokensPerMicrobatch)) await this.#pass(batch, totals, prepared);
     const { gradientNorm, clipped } = await quietly(() => policy.step(this.#optimizer));
     this.#gradientNorm += gradientNorm;
     this.#clipped ||= clipped;
@@ -100,8 +112,10 @@ export class UpdatePasses {
   async #pass(
     batch: readonly Row[],
     totals: { readonly sequences: number; readonly tokens: number },
+    prepared: unknown,
   ): Promise<void> {
-    const { policy, reference, settings } = this.#options;
+    const { name, policy, reference, settings, step } = this.#options;
+    const heads = this.#heads;
     const { method } = settings;
     const { needs } = method;
     const sequences = batch.map(({ sequence }) => sequence);
@@ -109,7 +123,7 @@ export class UpdatePasses {
     const asked: ForwardOptions = {
       entropy: needs.entropy,
       retain: true,
-      ...(needs.values === true ? { values: true } : {}),
+      ...(heads > 0 ? { values: true } : {}),
     };
     const now = await policy.forward(sequences, asked);
     const oldLogprobs = new Float32Array(now.logprobs.length);
@@ -119,7 +133,13 @@ export class UpdatePasses {
       oldLogprobs.set(oldLogprobsOf(row, part, this.#stale), at);
       at += row.scored;
     });
+    const links = linksOf(batch);
     const output = method.loss({
+      policy: name,
+      step,
+      places: batch.map(({ place }) => place),
+      ...(prepared === undefined ? {} : { prepared }),
+      ...(links === undefined ? {} : { links }),
       lengths: batch.map(({ scored }) => scored),
       logprobs: now.logprobs,
       oldLogprobs,
@@ -128,12 +148,12 @@ export class UpdatePasses {
       ...(now.entropies === undefined ? {} : { entropies: now.entropies }),
       ...(reference === undefined ? {} : { referenceLogprobs: joined(batch, (row) => row.reference!) }),
       ...(this.#stale ? { importance: joined(batch, importanceOf) } : {}),
-      ...(needs.values === true && now.values !== undefined
+      ...(heads > 0 && now.values !== undefined
         ? {
             values: now.values,
-            oldValues: joined(batch, ({ values }) => values!),
+            oldValues: joined(batch, ({ values }) => values!, heads),
             ...(batch.every(({ returns }) => returns !== undefined)
-              ? { returns: joined(batch, ({ returns }) => returns!) }
+              ? { returns: joined(batch, ({ returns }) => returns!, heads) }
               : {}),
           }
         : {}),

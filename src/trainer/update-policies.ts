@@ -1,7 +1,8 @@
 /** @file The updates of a step: all trainable policies at once, each on its own calls, and none of the frozen ones. */
 
 import { crashPoint } from "../store/crash-point.ts";
-import type { CreditedGroup, EpisodeRunner } from "./groups.ts";
+import type { CreditedGroup } from "./credit-groups.ts";
+import type { EpisodeRunner } from "./groups.ts";
 import type { OpenPolicies } from "./policies.ts";
 import { type PolicyUpdate, updatePolicy } from "./update.ts";
 

@@ -7,8 +7,8 @@ import type { ScoringPolicy, TrainablePolicy } from "../engine/policy.ts";
 import { LossError } from "../methods/errors.ts";
 import { batchCall, byPrompt, minibatches, type Row, rowOf } from "./batch-rows.ts";
 import type { TrainSettings } from "./config.ts";
+import type { CreditedCall } from "./credit-groups.ts";
 import { RunStoppedError } from "./errors.ts";
-import type { CreditedCall } from "./groups.ts";
 import { UpdatePasses } from "./update-passes.ts";
 
 export interface PolicyUpdate {
@@ -81,12 +81,16 @@ export async function updatePolicy(options: UpdateOptions): Promise<PolicyUpdate
     return { ...base, updated: false, version: policy.version, optimizerSteps: 0 };
 
   const update = new UpdatePasses(options, staleness > 0);
+  rows.forEach((row, place) => {
+    row.place = place;
+  });
   await update.before(rows);
   estimate(rows, method);
+  const prepared = method.prepare?.(rows.map(batchCall));
   const { epochs, minibatches: parts } = method.updates ?? { epochs: 1, minibatches: 1 };
   for (let epoch = 0; epoch < epochs; epoch++) {
     const key = [settings.seed, "minibatches", options.step, options.name, epoch];
-    for (const minibatch of minibatches(rows, parts, key)) await update.minibatch(minibatch);
+    for (const minibatch of minibatches(rows, parts, key)) await update.minibatch(minibatch, prepared);
   }
   return { ...base, ...update.summary() };
 }
@@ -98,9 +102,11 @@ export async function updatePolicy(options: UpdateOptions): Promise<PolicyUpdate
 function estimate(rows: readonly Row[], method: UpdateSettings["method"]): void {
   if (method.estimate === undefined) return;
   const { advantages, returns } = method.estimate(rows.map(batchCall));
-  const wanted = { advantages, ...(returns === undefined && !method.needs.values ? {} : { returns }) };
-  for (const [name, found] of Object.entries(wanted)) {
-    for (const [i, row] of rows.entries()) checkEstimate(method.name, name, row, found?.[i]);
+  const heads = Number(method.needs.values ?? 0);
+  for (const [i, row] of rows.entries()) {
+    checkEstimate(method.name, "advantages", row, advantages[i], 1);
+    if (returns !== undefined || heads > 0)
+      checkEstimate(method.name, "returns", row, returns?.[i], Math.max(1, heads));
   }
   for (const [i, row] of rows.entries()) {
     row.advantages = advantages[i]!;
@@ -108,13 +114,19 @@ function estimate(rows: readonly Row[], method: UpdateSettings["method"]): void 
   }
 }
 
-function checkEstimate(method: string, name: string, row: Row, found: Float32Array | undefined): void {
-  const fits = found?.length === row.scored;
+function checkEstimate(
+  method: string,
+  name: string,
+  row: Row,
+  found: Float32Array | undefined,
+  width: number,
+): void {
+  const fits = found?.length === row.scored * width;
   if (fits && found.every(Number.isFinite)) return;
   const { agent, occurrence } = row.source.call;
   const said = fits
     ? `of which one is ${found.find((value) => !Number.isFinite(value))}`
-    : `for ${row.scored} sampled tokens`;
+    : `for ${row.scored} sampled tokens${width === 1 ? "" : ` and ${width} value heads`}`;
   throw new LossError({
     code: fits ? "E_ESTIMATE_NOT_FINITE" : "E_ESTIMATE_SHAPE",
     message: `Method "${method}" estimates ${found?.length ?? "no"} ${name} ${said}, for call ${occurrence} of agent "${agent}" in episode ${row.source.trajectory.id}.`,
@@ -145,7 +157,9 @@ function checkVersions({ policy, calls, settings }: UpdateOptions): number {
   const { epochs, minibatches: parts } = settings.method.updates ?? { epochs: 1, minibatches: 1 };
   const bound = settings.staleness * epochs * parts;
   let largest = 0;
-  for (const { call, trajectory } of calls) {
+  for (const { call, trajectory, recalled } of calls) {
+    // Remembered episodes are older on purpose; their log-probs are computed anew.
+    if (recalled === true) continue;
     const lag = policy.version - call.version;
     if (lag < 0 || lag > bound) throw stale(policy, call.version, trajectory.id, bound);
     largest = Math.max(largest, lag);

@@ -195,18 +195,26 @@ export function trajectoryReward({ rewards }: Pick<Trajectory, "rewards">): numb
   );
 }
 
-/**
- * What one call is rewarded with: trajectory terms + its child workflow's terms + its agent's terms + its own.
- * @throws RewardError if no term covers it: a call without a reward is never taken for a zero.
- */
-export function callReward(trajectory: Trajectory, { id, agent, occurrence, scope }: CallRecord): number {
-  const terms = trajectory.rewards.filter((term) =>
+/** The terms that count for a call: the trajectory's, its child workflow's, its agent's, its own. */
+export function callTerms(
+  { rewards }: Pick<Trajectory, "rewards">,
+  { id, agent, scope }: Pick<CallRecord, "id" | "agent" | "scope">,
+): readonly RewardRecord[] {
+  return rewards.filter((term) =>
     term.logged === true
       ? false
       : term.call === undefined
         ? covers(term.scope, scope) && (term.agent === undefined || term.agent === agent)
         : term.call === id,
   );
+}
+
+/**
+ * What one call is rewarded with: trajectory terms + its child workflow's terms + its agent's terms + its own.
+ * @throws RewardError if no term covers it: a call without a reward is never taken for a zero.
+ */
+export function callReward(trajectory: Trajectory, { id, agent, occurrence, scope }: CallRecord): number {
+  const terms = callTerms(trajectory, { id, agent, scope });
   if (terms.length === 0) {
     throw new RewardError({
       boundary: "reward",

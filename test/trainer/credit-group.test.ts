@@ -5,7 +5,7 @@ import { grpo } from "../../src/methods/grpo.ts";
 import type { RewardedEpisode } from "../../src/methods/method.ts";
 import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import type { TrainSettings } from "../../src/trainer/config.ts";
-import { creditGroup } from "../../src/trainer/groups.ts";
+import { creditGroup } from "../../src/trainer/credit-groups.ts";
 import type { CallRecord, RewardRecord, Trajectory } from "../../src/workflow/trajectory.ts";
 
 test("each call with its turn, scope and length, and the part of its reward that is its own", async () => {
@@ -20,6 +20,9 @@ test("each call with its turn, scope and length, and the part of its reward that
       status: "complete",
       origin: "sampled",
       output: new Int32Array(id),
+      input: `ask ${id}`,
+      text: `say ${id}`,
+      stopReason: id === 1 ? "length" : "end",
       ...over,
     }) as CallRecord;
   const rewards: readonly RewardRecord[] = [
@@ -36,7 +39,15 @@ test("each call with its turn, scope and length, and the part of its reward that
     call(3, { agent: "y", status: "failed" }),
     call(4, { agent: "y", origin: "edited" }),
   ];
-  const trajectory = { id: "e", status: "complete", calls, rewards } as unknown as Trajectory;
+  const identity = { purpose: "train", step: 3, group: 1, task: 0, sample: 2 };
+  const trajectory = {
+    id: "e",
+    status: "complete",
+    calls,
+    rewards,
+    identity,
+    forks: [{ at: 1, branch: 2 }],
+  } as unknown as Trajectory;
   const failed = { ...trajectory, id: "f", status: "failed" } as Trajectory;
   const seen: (readonly RewardedEpisode[])[] = [];
   const method = {
@@ -52,14 +63,28 @@ test("each call with its turn, scope and length, and the part of its reward that
     { task: "t", index: 0, trajectories: [trajectory, failed] },
     { settings, policies },
   );
+  const told = (id: number, branch: string) => ({
+    id,
+    length: id,
+    node: `train/3/1/2${branch}#${id}`,
+    state: `ask ${id}`,
+    text: `say ${id}`,
+    truncated: id === 1,
+  });
+  // Its first call was sampled for the episode that it branched off.
+  const first = { ...told(0, ""), agent: "x", occurrence: 0, scope: "", reward: 1.5, own: 0 };
+  const second = { ...told(1, "@1.2"), agent: "x", occurrence: 1, scope: "", reward: -0.5, own: -2 };
+  const third = { ...told(2, "@1.2"), agent: "y", occurrence: 0, scope: "child#0", reward: 1.25, own: 0 };
   expect(seen).toEqual([
     [
       {
+        id: "e",
         reward: 1,
+        terms: { all: 1 },
         calls: [
-          { agent: "x", occurrence: 0, scope: "", reward: 1.5, own: 0, length: 0 },
-          { agent: "x", occurrence: 1, scope: "", reward: -0.5, own: -2, length: 1 },
-          { agent: "y", occurrence: 0, scope: "child#0", reward: 1.25, own: 0, length: 2 },
+          { ...first, terms: { all: 1, x: 0.5 } },
+          { ...second, terms: { all: 1, x: 0.5, own: -2 } },
+          { ...third, terms: { all: 1, child: 0.25 } },
         ],
       },
     ],

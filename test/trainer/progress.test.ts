@@ -3,7 +3,7 @@ import type { Evaluation } from "../../src/trainer/evaluate.ts";
 import { RunProgress } from "../../src/trainer/progress.ts";
 import type { Trajectory } from "../../src/workflow/trajectory.ts";
 
-const settings = { maxFailureRate: 0.2, steps: 20, evaluateEvery: 5, evaluateSample: 2 };
+const settings = { maxFailureRate: 0.2, steps: 20, evaluateEvery: 5, evaluateSample: 2, tokenBudget: 600 };
 
 // Of a trajectory the watch looks at these two only.
 const episode = (failed: boolean) =>
@@ -31,8 +31,8 @@ const lived = () => {
   );
   progress.evaluated(evaluation(0), "before", 3);
   progress.evaluated(evaluation(5), "during", 1.5);
-  progress.stepped(2, true);
-  progress.stepped(2, false);
+  progress.stepped(2, true, 300);
+  progress.stepped(2, false, 200);
   return progress;
 };
 const again = (progress: RunProgress) =>
@@ -47,7 +47,9 @@ test("everything comes back through JSON", () => {
   expect(restored.newest).toEqual({ step: 5, means: { f1: 5.1 } });
   expect(restored.shown).toEqual({ name: "f1", value: 5.1, step: 5 });
   expect(restored.secondsLeft(2, 10)).toBe(progress.secondsLeft(2, 10));
-  expect(restored.stepped(1, false)).toBe(2);
+  expect(restored.spent).toBe(false);
+  expect(restored.stepped(1, false, 100)).toBe(2);
+  expect(restored.spent).toBe(true);
 });
 
 test("failures before a kill count after it", () => {

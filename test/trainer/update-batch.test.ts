@@ -8,7 +8,7 @@ import { ppo } from "../../src/methods/ppo.ts";
 import { key } from "../../src/random/stream.ts";
 import { type TabularPolicy, tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import { minibatches, rowOf } from "../../src/trainer/batch-rows.ts";
-import type { CreditedCall } from "../../src/trainer/groups.ts";
+import type { CreditedCall } from "../../src/trainer/credit-groups.ts";
 import { importanceCap, importanceOf, oldLogprobsOf } from "../../src/trainer/old-logprobs.ts";
 import { type UpdateOptions, updatePolicy } from "../../src/trainer/update.ts";
 import type { CallRecord, Trajectory } from "../../src/workflow/trajectory.ts";

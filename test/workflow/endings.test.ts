@@ -6,7 +6,7 @@ import { grpo } from "../../src/methods/grpo.ts";
 import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import { VirtualClock } from "../../src/testing/virtual-clock.ts";
 import type { TrainSettings } from "../../src/trainer/config.ts";
-import { creditGroup } from "../../src/trainer/groups.ts";
+import { creditGroup } from "../../src/trainer/credit-groups.ts";
 import { agent } from "../../src/workflow/agent.ts";
 import { type EpisodeOptions, runEpisode } from "../../src/workflow/episode.ts";
 import { Gates } from "../../src/workflow/gate.ts";

@@ -1,0 +1,222 @@
+/**
+ * @file The episodes of one step, wave by wave: `groupSize` of each task, then whatever the method's sampler asks for once
+ * it has seen their rewards: more of a task, branches, other tasks, remembered episodes.
+ */
+
+import type { GroupSampler, SamplingRequest, SamplingView } from "../methods/method.ts";
+import { stream } from "../random/stream.ts";
+import { forkEpisode } from "../workflow/fork.ts";
+import { mapConcurrently } from "../workflow/pool.ts";
+import type { Trajectory } from "../workflow/trajectory.ts";
+import { toldGroup } from "./credit-groups.ts";
+import { RunStoppedError } from "./errors.ts";
+import { giveRewards } from "./give-rewards.ts";
+import { type EpisodeRunner, type Group, sampleEpisode, sampleGroups, tasksOfStep } from "./groups.ts";
+
+/** A sampler that never has enough is stopped here: a fault of it, not of the run. */
+const mostWaves = 100;
+
+interface Growing<Task> {
+  readonly task: Task;
+  readonly index: number;
+  readonly trajectories: Trajectory[];
+  readonly recalled: Set<string>;
+  readonly omitted: Set<string>;
+  /** Episodes begun at its task. */
+  begun: number;
+  dropped: boolean;
+}
+
+/** Groups of a step, in the order in which they were begun. Rewards of the run's own terms are not on them yet. */
+export async function sampleStep<Task>(
+  runner: EpisodeRunner<Task>,
+  tasks: readonly Task[],
+  step: number,
+): Promise<Group<Task>[]> {
+  const { method, tasksPerStep, seed } = runner.settings;
+  const chosen = tasksOfStep(tasks.length, tasksPerStep, step, seed);
+  const first = await sampleGroups(runner, tasks, chosen, { purpose: "train", step });
+  if (method.sampler === undefined) return first;
+  const growing = first.map(
+    ({ task, index, trajectories }): Growing<Task> => ({
+      task,
+      index,
+      trajectories: [...trajectories],
+      recalled: new Set(),
+      omitted: new Set(),
+      begun: trajectories.length,
+      dropped: false,
+    }),
+  );
+  const waves = new StepWaves(runner, tasks, step, growing, chosen);
+  await waves.run(method.sampler);
+  return growing;
+}
+
+class StepWaves<Task> {
+  readonly #runner: EpisodeRunner<Task>;
+  readonly #tasks: readonly Task[];
+  readonly #step: number;
+  readonly #groups: Growing<Task>[];
+  readonly #others: readonly number[];
+  #othersTaken = 0;
+
+  constructor(
+    runner: EpisodeRunner<Task>,
+    tasks: readonly Task[],
+    step: number,
+    groups: Growing<Task>[],
+    chosen: readonly number[],
+  ) {
+    this.#runner = runner;
+    this.#tasks = tasks;
+    this.#step = step;
+    this.#groups = groups;
+    const taken = new Set(chosen);
+    const rest = tasks.flatMap((_, index) => (taken.has(index) ? [] : [index]));
+    const random = stream(runner.settings.seed, "other tasks", step);
+    // Where the step has all tasks already, another one is one of them again.
+    this.#others = random.shuffled(rest.length > 0 ? rest : tasks.map((_, index) => index));
+  }
+
+  async run(sampler: GroupSampler): Promise<void> {
+    const { signal, settings } = this.#runner;
+    for (let wave = 1; !signal.aborted; wave++) {
+      const { view, ids } = await this.#view(wave);
+      const requests = sampler.next(view);
+      if (requests.length === 0 || signal.aborted) return;
+      if (wave === mostWaves) {
+        throw new RunStoppedError({
+          code: "E_SAMPLER_ENDLESS",
+          message: `Sampler "${sampler.name}" of method "${settings.method.name}" asks for more after ${mostWaves} waves of step ${this.#step}.`,
+          hint: "give it a bound on its waves.",
+          facts: { step: this.#step, waves: mostWaves },
+        });
+      }
+      const jobs = requests.flatMap((request) => this.#jobs(request, ids, sampler.groupSize));
+      await mapConcurrently(
+        jobs,
+        settings.concurrency.episodes,
+        (job) => job.run(),
+        this.#runner.onEpisode,
+      ).then((ended) => {
+        // In the order of the requests, whichever ended first.
+        for (const [i, trajectory] of ended.entries())
+          this.#groups[jobs[i]!.group]!.trajectories.push(trajectory);
+      });
+    }
+  }
+
+  /** `ids`: of the episodes of each group, in the order in which the sampler sees them. */
+  async #view(wave: number): Promise<{ readonly view: SamplingView; readonly ids: readonly string[][] }> {
+    const runner = this.#runner;
+    const { store, settings } = runner;
+    // What the terms say now is for the sampler alone; they are given when all episodes are there.
+    const rewarded = await giveRewards(this.#groups as readonly Group<Task>[], runner, {
+      step: this.#step,
+      stage: "train",
+      learn: false,
+    });
+    const told = rewarded.map((group) => toldGroup(group, runner));
+    const view: SamplingView = {
+      step: this.#step,
+      wave,
+      tasksPerStep: settings.tasksPerStep,
+      groups: told.map((group, k) => ({ ...group.rewarded, dropped: this.#groups[k]!.dropped })),
+      remembered: (task) => store?.of(task) ?? [],
+      random: stream(settings.seed, "sampler", this.#step, wave),
+    };
+    return { view, ids: told.map(({ trajectories }) => trajectories.map(({ id }) => id)) };
+  }
+
+  /** Episodes to run for a request; what needs none is done at once. */
+  #jobs(
+    request: SamplingRequest,
+    ids: readonly (readonly string[])[],
+    groupSize: number,
+  ): readonly { readonly group: number; readonly run: () => Promise<Trajectory> }[] {
+    if (request.kind === "task") {
+      const group = this.#groups.length;
+      const index = this.#others[this.#othersTaken++ % this.#others.length]!;
+      this.#groups.push({
+        task: this.#tasks[index]!,
+        index,
+        trajectories: [],
+        recalled: new Set(),
+        omitted: new Set(),
+        begun: 0,
+        dropped: false,
+      });
+      return this.#episodes(group, groupSize);
+    }
+    const group = this.#groups[request.group];
+    if (group === undefined) throw this.#unknown(request);
+    if (request.kind === "drop") {
+      group.dropped = true;
+      return [];
+    }
+    if (request.kind === "episodes") return this.#episodes(request.group, request.count);
+    if (request.kind === "recall") {
+      const { task } = toldGroup({ ...group, trajectories: [] }, this.#runner).rewarded;
+      const recalled = this.#runner.store?.recall(task, request.episode);
+      if (recalled === undefined) throw this.#unknown(request);
+      group.trajectories.push(recalled);
+      group.recalled.add(recalled.id);
+      return [];
+    }
+    const id = ids[request.group]![request.episode];
+    const trajectory = group.trajectories.find((episode) => episode.id === id);
+    if (trajectory === undefined) throw this.#unknown(request);
+    if (request.kind === "omit") {
+      group.omitted.add(trajectory.id);
+      return [];
+    }
+    return [{ group: request.group, run: this.#branch(trajectory, request.at) }];
+  }
+
+  #episodes(group: number, count: number) {
+    const growing = this.#groups[group]!;
+    const { index: task, begun: from } = growing;
+    growing.begun += count;
+    return Array.from({ length: count }, (_, i) => ({
+      group,
+      run: () =>
+        sampleEpisode(
+          this.#runner,
+          this.#tasks,
+          { task, group, sample: from + i },
+          { purpose: "train", step: this.#step },
+        ),
+    }));
+  }
+
+  readonly #branches = new Map<string, number>();
+
+  #branch(trajectory: Trajectory, at: number): () => Promise<Trajectory> {
+    const { settings, policies, shared, signal } = this.#runner;
+    const place = `${trajectory.id}@${at}`;
+    const branch = (this.#branches.get(place) ?? 0) + 1;
+    this.#branches.set(place, branch);
+    return () =>
+      forkEpisode({
+        ...shared,
+        workflow: settings.workflow,
+        trajectory,
+        at,
+        branch,
+        policies,
+        assignment: settings.assignment,
+        signal,
+        needsReward: settings.rewards === undefined,
+      });
+  }
+
+  #unknown(request: SamplingRequest): RunStoppedError {
+    return new RunStoppedError({
+      code: "E_SAMPLER_REQUEST",
+      message: `The sampler of method "${this.#runner.settings.method.name}" asks for ${JSON.stringify(request)} in step ${this.#step}, which there is not.`,
+      hint: "groups and episodes are numbered as in the view of the same wave.",
+      facts: { step: this.#step },
+    });
+  }
+}
