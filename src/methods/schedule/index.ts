@@ -1,0 +1,21 @@
+/** @file When and where things are sampled, and how often they are trained on. */
+
+export {
+  type EpisodeRequest,
+  type InfiniteSampling,
+  type InfiniteSamplingSettings,
+  infiniteSampling,
+  infiniteSamplingCard,
+  microGroups,
+  type PlannedSchedule,
+} from "./infinite-sampling.ts";
+export { type LengthPredictor, type RunningQuantileSettings, runningQuantile } from "./length-predictor.ts";
+export { type MakespanPlan, type MakespanSettings, planMakespan } from "./makespan-plan.ts";
+export { type EpisodeSchedule, runInSchedule } from "./run-schedule.ts";
+export {
+  type OrderRule,
+  orderByLength,
+  type SlotMode,
+  type SlotTimes,
+  simulateSlots,
+} from "./slot-schedule.ts";
