@@ -1,0 +1,35 @@
+/**
+ * @file Atlas: the recipe of examples/atlas on the local engine, with a sixth of its budget and a third of its test. A
+ * planner, a reader and an answerer share one small language model and answer questions by searching.
+ */
+
+import { local } from "troupe/local";
+import { atlasRecipe, starter } from "../../examples/atlas/recipe.ts";
+import { type AtlasTask, atlasTasks } from "../../examples/atlas/tasks.ts";
+import { leagueTask } from "./league-task.ts";
+
+export const atlas = leagueTask<AtlasTask>(
+  {
+    name: "atlas",
+    title: "Atlas: three agents of one small model answer questions by searching",
+    score: "f1",
+    budget: 50_000,
+    episodesPerStep: 128,
+    tokensPerEpisode: 40,
+    rates: [1e-4, 2e-4, 4e-4],
+    evaluateEvery: 3,
+  },
+  (valueHeads) => {
+    const { workflow, tasks, metrics, betas, maxGradientNorm } = atlasRecipe({ policies: {} });
+    return {
+      workflow,
+      tasks,
+      evaluate: atlasTasks("test", 120, 1),
+      evaluateSample: 40,
+      metrics: metrics!,
+      policies: { small: local(starter, valueHeads > 0 ? { valueHead: true } : {}) },
+      betas: betas!,
+      maxGradientNorm: maxGradientNorm!,
+    };
+  },
+);
