@@ -1,22 +1,53 @@
 /** @file Public surface of `troupe/methods`. */
 
-export type { Aggregation } from "./aggregation.ts";
+export { type GroupAdvantageSettings, groupAdvantage } from "./advantage/group.ts";
+export {
+  type TreeGrpoAdvantageSettings,
+  treeGrpoAdvantage,
+  treeGrpoAdvantageCard,
+} from "./advantage/tree-grpo.ts";
+export { treeRpoAdvantage, treeRpoAdvantageCard } from "./advantage/tree-rpo.ts";
+export { type Aggregation, tokenWeight } from "./aggregation.ts";
+export type { MethodCard, MethodDefault, MethodStage } from "./card.ts";
+export { compose, type MethodParts } from "./compose.ts";
+export { broadcast, broadcastCard } from "./credit/broadcast.ts";
 export { LossError, MethodSettingsError } from "./errors.ts";
 export { type GaeSettings, gae } from "./gae.ts";
 export { type GroupNormalisation, groupCredit, normalise, type Spread, spreadOf } from "./group-advantage.ts";
 export { type GrpoSettings, grpo } from "./grpo.ts";
 export { type KlEstimator, type KlPlace, type KlSettings, klGradient, klValue } from "./kl.ts";
+export { type ClippedSettings, clipped } from "./loss/clipped.ts";
 export type {
   BatchCall,
   BatchEstimates,
   BatchTotals,
   GroupCredit,
+  GroupSampler,
   LossInput,
   LossOutput,
   LossStatistics,
   Method,
+  MethodNeeds,
+  RememberedEpisode,
   RewardedCall,
   RewardedEpisode,
+  RewardedGroup,
+  SamplingRequest,
+  SamplingView,
+  StepFacts,
 } from "./method.ts";
+export type {
+  AdvantagePart,
+  CreditAssigner,
+  GroupAdvantages,
+  JudgedGroup,
+  LossKernel,
+  PartNeeds,
+  Regulariser,
+  SamplerPart,
+  SequenceWeight,
+  TokenWeight,
+} from "./parts.ts";
 export { type PpoSettings, ppo } from "./ppo.ts";
+export { fixedGroups } from "./sampler/fixed.ts";
 export { type BatchScope, type WhitenSettings, whiten } from "./whiten.ts";

@@ -1,5 +1,15 @@
 /** @file Public surface of `troupe/search`. */
 
+export {
+  type SiblingAdvantage,
+  type SiblingAdvantages,
+  siblingAdvantages,
+} from "../methods/tree/sibling-advantage.ts";
+export { type Standardisation, standardised, standardisedWithin } from "../methods/tree/standardise.ts";
+export { type TreeAdvantage, treeAdvantages } from "../methods/tree/tree-advantage.ts";
+export { type TreeGrpoAdvantage, treeGrpoAdvantages } from "../methods/tree/tree-grpo.ts";
+export { childMeans, leafMeans, type OutcomeTree, type TreeValues } from "../methods/tree/tree-mean.ts";
+export { shapedRewards, type TreeShaping } from "../methods/tree/tree-shaping.ts";
 export { Gate } from "../workflow/gate.ts";
 export {
   type AbMctsOptions,
@@ -12,16 +22,6 @@ export {
 } from "./ab-mcts.ts";
 export { bestOfN } from "./best-of-n.ts";
 export { type C3poAction, type C3poOptions, c3po, withoutProbe } from "./c3po.ts";
-export {
-  type SiblingAdvantage,
-  type SiblingAdvantages,
-  siblingAdvantages,
-} from "./credit/sibling-advantage.ts";
-export { type Standardisation, standardised, standardisedWithin } from "./credit/standardise.ts";
-export { type TreeAdvantage, treeAdvantages } from "./credit/tree-advantage.ts";
-export { type TreeGrpoAdvantage, treeGrpoAdvantages } from "./credit/tree-grpo.ts";
-export { childMeans, leafMeans, type OutcomeTree, type TreeValues } from "./credit/tree-mean.ts";
-export { shapedRewards, type TreeShaping } from "./credit/tree-shaping.ts";
 export {
   type Branching,
   type EpisodeExpansion,

@@ -8,7 +8,7 @@
  * the mean of the outcomes below it; siblings within 10 % edit distance are one.
  */
 
-import { leafMeans } from "./credit/tree-mean.ts";
+import { leafMeans } from "../methods/tree/tree-mean.ts";
 import { similar } from "./edit-distance.ts";
 import type { Choice, SearchPlan, SelectContext } from "./search.ts";
 import { root, type TreeView } from "./tree.ts";

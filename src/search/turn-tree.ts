@@ -5,7 +5,7 @@
  * no workflow has to be cut into pieces for it.
  */
 
-import type { OutcomeTree } from "./credit/tree-mean.ts";
+import type { OutcomeTree } from "../methods/tree/tree-mean.ts";
 import { root, type TreeView } from "./tree.ts";
 
 /** Branches off before turn `at`: earlier turns are the parent's. 0 under the root. */

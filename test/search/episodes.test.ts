@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { AnyPolicy } from "../../src/engine/policy.ts";
+import { leafMeans } from "../../src/methods/tree/tree-mean.ts";
 import { key } from "../../src/random/stream.ts";
 import { abMcts, type ParticipantAction } from "../../src/search/ab-mcts.ts";
 import { c3po, withoutProbe } from "../../src/search/c3po.ts";
-import { leafMeans } from "../../src/search/credit/tree-mean.ts";
 import {
   episodeText,
   episodeTurns,

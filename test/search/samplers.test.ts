@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { childMeans, leafMeans } from "../../src/methods/tree/tree-mean.ts";
 import { key } from "../../src/random/stream.ts";
 import { type C3poAction, c3po, withoutProbe } from "../../src/search/c3po.ts";
-import { childMeans, leafMeans } from "../../src/search/credit/tree-mean.ts";
 import { similar, withinEdits } from "../../src/search/edit-distance.ts";
 import { chatTree, minePairs, optima } from "../../src/search/optima-pairs.ts";
 import { type Expand, type SearchPlan, search } from "../../src/search/search.ts";

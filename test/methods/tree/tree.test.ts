@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { siblingAdvantages } from "../../../src/search/credit/sibling-advantage.ts";
-import { standardised } from "../../../src/search/credit/standardise.ts";
-import { treeAdvantages } from "../../../src/search/credit/tree-advantage.ts";
-import { treeGrpoAdvantages } from "../../../src/search/credit/tree-grpo.ts";
-import { childMeans, leafMeans } from "../../../src/search/credit/tree-mean.ts";
-import { shapedRewards, type TreeShaping } from "../../../src/search/credit/tree-shaping.ts";
+import { siblingAdvantages } from "../../../src/methods/tree/sibling-advantage.ts";
+import { standardised } from "../../../src/methods/tree/standardise.ts";
+import { treeAdvantages } from "../../../src/methods/tree/tree-advantage.ts";
+import { treeGrpoAdvantages } from "../../../src/methods/tree/tree-grpo.ts";
+import { childMeans, leafMeans } from "../../../src/methods/tree/tree-mean.ts";
+import { shapedRewards, type TreeShaping } from "../../../src/methods/tree/tree-shaping.ts";
 
 const close = (actual: readonly number[], expected: readonly number[]) =>
   expect(actual).toEqual(expected.map((value) => expect.closeTo(value, 5)));

@@ -3,7 +3,7 @@
  * that segment's tokens only: A = (V − mean of siblings) / norm. The normaliser is RECONSTRUCTED, so the default is none.
  */
 
-import { SearchError } from "../errors.ts";
+import { LossError } from "../errors.ts";
 import { leastSpread } from "./standardise.ts";
 
 export interface SiblingAdvantage {
@@ -24,7 +24,7 @@ export interface SiblingAdvantages {
 /**
  * @param parents [n] −1 = root
  * @param values [n] of `childMeans`
- * @throws SearchError for a value outside [0, 1] under "bernoulli".
+ * @throws LossError for a value outside [0, 1] under "bernoulli".
  */
 export function siblingAdvantages(
   parents: readonly number[],
@@ -57,8 +57,8 @@ export function siblingAdvantages(
 function checkRange(siblings: readonly number[], values: readonly number[]): void {
   const outside = siblings.find((node) => !(values[node]! >= 0 && values[node]! <= 1));
   if (outside === undefined) return;
-  throw new SearchError({
-    code: "E_SEARCH_REWARD_RANGE",
+  throw new LossError({
+    code: "E_REWARD_RANGE",
     message: `Node ${outside} has the value ${values[outside]}; the Bernoulli norm √(μ(1 − μ)) takes values from 0 to 1.`,
     hint: 'use norm "none" or "deviation".',
     facts: { node: outside, value: values[outside] },
