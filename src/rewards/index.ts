@@ -11,6 +11,12 @@ export {
 } from "./dynamic-weights.ts";
 export { type GainOptions, gainRewards } from "./gain-rewards.ts";
 export { allEqualToZero, type Condition, gate } from "./gate.ts";
+export {
+  gatedAccumulation,
+  gatedAccumulationCard,
+  gatedSum,
+  type RewardLevel,
+} from "./gated-accumulation.ts";
 export { type CallJudgeOptions, callJudge, type JudgeOptions, judge, readScore } from "./judge.ts";
 export {
   type Candidate,
