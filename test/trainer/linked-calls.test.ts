@@ -127,8 +127,7 @@ test("`prepare` sees the whole batch once, and each microbatch what it made and 
   ]);
   for (const { oldLogprobs, length } of batches[0]!) expect(oldLogprobs).toHaveLength(length);
   expect(inputs.map(({ policy: name, step }) => [name, step])).toEqual(Array(3).fill(["p", 4]));
-  for (const { prepared } of inputs)
-    expect(prepared).toEqual(batches[0]!.map(({ terms }) => terms!.own));
+  for (const { prepared } of inputs) expect(prepared).toEqual(batches[0]!.map(({ terms }) => terms!.own));
   expect(inputs.flatMap(({ places }) => places)).toEqual([0, 1, 2]);
 });
 

@@ -15,6 +15,7 @@ import { agent } from "../../../src/workflow/agent.ts";
 import { taskOf } from "../../../src/workflow/task-schema.ts";
 import { workflow } from "../../../src/workflow/workflow.ts";
 import { type ToyTask, toyTasks, toyTeam, words } from "../toy-team.ts";
+import { rememberingMethod } from "./remembering-method.ts";
 
 const [runsFolder = "runs", model] = process.argv.slice(2);
 
@@ -57,7 +58,7 @@ if (model === undefined) {
       workflow: toyTeam,
       metrics: { correct: ({ result, task }) => (result === task.answer ? 1 : 0) },
       policies: { first: slow(tabularPolicy({ words })), second: slow(tabularPolicy({ words })) },
-      method: grpo({ groupSize: 8 }),
+      method: rememberingMethod(8),
       steps: 7,
       tasksPerStep: 3,
       learningRate: { peak: 0.1, warmupSteps: 2, decay: "linear", final: 0.02 },
