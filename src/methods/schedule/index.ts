@@ -1,16 +1,23 @@
 /** @file When and where things are sampled, and how often they are trained on. */
 
+export type { Arm, StoredArm } from "./arms.ts";
+export type { RolloutBanditSettings } from "./bandit-settings.ts";
 export {
   type EpisodeRequest,
   type InfiniteSampling,
   type InfiniteSamplingSettings,
   infiniteSampling,
   infiniteSamplingCard,
-  microGroups,
   type PlannedSchedule,
 } from "./infinite-sampling.ts";
 export { type LengthPredictor, type RunningQuantileSettings, runningQuantile } from "./length-predictor.ts";
 export { type MakespanPlan, type MakespanSettings, planMakespan } from "./makespan-plan.ts";
+export {
+  type RolloutBandits,
+  rolloutBandits,
+  rolloutBanditsCard,
+  type Selection,
+} from "./rollout-bandits.ts";
 export { type EpisodeSchedule, runInSchedule } from "./run-schedule.ts";
 export {
   type OrderRule,

@@ -18,9 +18,9 @@
 import type { MethodCard } from "../card.ts";
 import { wrongSetting } from "../errors.ts";
 import { type LengthPredictor, runningQuantile } from "./length-predictor.ts";
-import { planMakespan } from "./makespan-plan.ts";
+import { plannedOrder } from "./makespan-plan.ts";
 import type { EpisodeSchedule } from "./run-schedule.ts";
-import { checkJobs, orderByLength, type SlotMode, simulateSlots } from "./slot-schedule.ts";
+import { checkJobs, microGroups, orderByLength, type SlotMode, simulateSlots } from "./slot-schedule.ts";
 
 export interface InfiniteSamplingSettings {
   /** m, episodes in flight. Default 4. */
@@ -123,7 +123,7 @@ export function infiniteSampling(given: InfiniteSamplingSettings = {}): Infinite
   const orderOf = (lengths: readonly number[]): readonly number[] => {
     if (order !== "plan") return orderByLength(lengths, order);
     // Waves have no plan of slots: like lengths together is the best they can do.
-    return mode === "waves" ? orderByLength(lengths, "longest") : plannedOrder(lengths, slots, epsilon);
+    return mode === "waves" ? orderByLength(lengths, "longest") : plannedOrder(lengths, { slots, epsilon });
   };
   const schedule = (requests: readonly EpisodeRequest[]): PlannedSchedule => {
     const predicted = Float64Array.from(requests, (one) => predictor.predict(one) - (one.generated ?? 0));
@@ -157,25 +157,4 @@ export function infiniteSampling(given: InfiniteSamplingSettings = {}): Infinite
     state: () => predictor.state(),
     restore: (state) => predictor.restore(state),
   } satisfies InfiniteSampling);
-}
-
-/** `places` in pieces of at most `size`. */
-export function microGroups(places: readonly number[], size: number): readonly (readonly number[])[] {
-  if (!Number.isInteger(size) || size < 1)
-    throw wrongSetting("microGroups", "size", size, "an integer of at least 1");
-  return Array.from({ length: Math.ceil(places.length / size) }, (_, k) =>
-    places.slice(k * size, (k + 1) * size),
-  );
-}
-
-/** Places by planned start; within a slot the longest first, so that what was predicted too short ends early. */
-function plannedOrder(lengths: readonly number[], slots: number, epsilon: number): readonly number[] {
-  const { slotOf } = planMakespan(lengths, { slots, epsilon });
-  const loads = new Float64Array(slots);
-  const starts = new Float64Array(lengths.length);
-  for (const place of orderByLength(lengths, "longest")) {
-    starts[place] = loads[slotOf[place]!]!;
-    loads[slotOf[place]!]! += lengths[place]!;
-  }
-  return orderByLength(lengths, "shortest").sort((a, b) => starts[a]! - starts[b]!);
 }

@@ -8,7 +8,8 @@
  * task that have not begun; a regressor of the reader's own fits behind `LengthPredictor`.
  */
 
-import { MethodSettingsError, wrongSetting } from "../errors.ts";
+import { wrongSetting } from "../errors.ts";
+import { wrongState } from "./json-state.ts";
 
 export interface LengthPredictor {
   readonly settings: Readonly<Record<string, unknown>>;
@@ -72,13 +73,7 @@ export function runningQuantile(given: RunningQuantileSettings = {}): LengthPred
     state: () => ({ seen: [...seen] }),
     restore(state) {
       const entries = (state as { readonly seen?: unknown } | null)?.seen;
-      if (!Array.isArray(entries) || !entries.every(isEntry)) {
-        throw new MethodSettingsError({
-          code: "E_METHOD_STATE",
-          message: "runningQuantile was given a state that it did not write.",
-          hint: "restore what state() gave.",
-        });
-      }
+      if (!Array.isArray(entries) || !entries.every(isEntry)) throw wrongState("runningQuantile");
       seen = new Map(entries.map(([name, lengths]) => [name, lengths.slice(-window)]));
     },
   } satisfies LengthPredictor);

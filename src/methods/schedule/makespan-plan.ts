@@ -87,6 +87,21 @@ export function planMakespan(
   };
 }
 
+/**
+ * [n] places by planned start, the shorter first where starts are equal. Within a slot the longest comes first (CHOSEN), so
+ * that a job that takes longer than was said does not do so at the end.
+ */
+export function plannedOrder(lengths: readonly number[], settings: MakespanSettings): readonly number[] {
+  const { slotOf } = planMakespan(lengths, settings);
+  const loads = new Float64Array(settings.slots);
+  const starts = new Float64Array(lengths.length);
+  for (const place of orderByLength(lengths, "longest")) {
+    starts[place] = loads[slotOf[place]!]!;
+    loads[slotOf[place]!]! += lengths[place]!;
+  }
+  return orderByLength(lengths, "shortest").sort((a, b) => starts[a]! - starts[b]!);
+}
+
 /** The state with the smallest largest load below `limit`; undefined if there is none. */
 function bestLoads(
   rounded: readonly number[],

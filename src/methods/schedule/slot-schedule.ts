@@ -90,6 +90,15 @@ export function simulateSlots(
   };
 }
 
+/** `places` in pieces of at most `size`. */
+export function microGroups(places: readonly number[], size: number): readonly (readonly number[])[] {
+  if (!Number.isInteger(size) || size < 1)
+    throw wrongSetting("microGroups", "size", size, "an integer of at least 1");
+  return Array.from({ length: Math.ceil(places.length / size) }, (_, k) =>
+    places.slice(k * size, (k + 1) * size),
+  );
+}
+
 /** Both peaks are at a moment just before some job ends. */
 function peaks(starts: Float64Array, ends: Float64Array): Pick<SlotTimes, "peakJobs" | "peakTokens"> {
   let peakJobs = 0;

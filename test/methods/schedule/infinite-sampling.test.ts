@@ -6,11 +6,10 @@ import {
   type InfiniteSamplingSettings,
   infiniteSampling,
   infiniteSamplingCard,
-  microGroups,
 } from "../../../src/methods/schedule/infinite-sampling.ts";
 import { type LengthPredictor, runningQuantile } from "../../../src/methods/schedule/length-predictor.ts";
 import { planMakespan } from "../../../src/methods/schedule/makespan-plan.ts";
-import { simulateSlots } from "../../../src/methods/schedule/slot-schedule.ts";
+import { microGroups, simulateSlots } from "../../../src/methods/schedule/slot-schedule.ts";
 
 /** Knows the lengths: the task is called by its length. */
 const told: LengthPredictor = {
