@@ -6,6 +6,8 @@ export type { JudgeSettings } from "./ask.ts";
 export {
   type DynamicWeightsOptions,
   dynamicWeights,
+  dynamicWeightsCard,
+  type LearningSpeedOptions,
   learningSpeedWeights,
   slopeOf,
 } from "./dynamic-weights.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { dynamicWeights, learningSpeedWeights, slopeOf } from "../../src/rewards/dynamic-weights.ts";
+import { dynamicWeights } from "../../src/rewards/dynamic-weights.ts";
 import { allEqualToZero, gate } from "../../src/rewards/gate.ts";
 import type { FinishedEpisode, Json, RewardTerm } from "../../src/rewards/reward.ts";
 import { clip, costDiscount } from "../../src/rewards/scale.ts";
@@ -267,85 +267,6 @@ describe("stages", () => {
     expect(() =>
       stages([{ term: value, until: { step: 5 } }, { term: failing, until: { step: 5 } }, { term: value }]),
     ).toThrow(/not after the one before/);
-  });
-});
-
-describe("dynamic weights", () => {
-  it("weigh least what rises fastest", () => {
-    expect(slopeOf([1, 2, 3])).toBe(1);
-    expect(slopeOf([5])).toBe(0);
-    const [fast, flat] = learningSpeedWeights(
-      [
-        [0, 0.02],
-        [0.5, 0.5],
-      ],
-      0.02,
-    );
-    expect(fast! / flat!).toBeCloseTo(Math.exp(-1), 12);
-    expect(
-      learningSpeedWeights(
-        [
-          [0, 0.5],
-          [0.97, 0.97],
-        ],
-        0.02,
-        [undefined, 0.95],
-      ),
-    ).toEqual([1, 0]);
-    expect(learningSpeedWeights([[1], [1]], 0.02, [1, 1])).toEqual([0.5, 0.5]);
-    expect(learningSpeedWeights([[1], [0]], 0.02, [1, 1])).toEqual([0, 1]);
-  });
-
-  it("come from earlier steps only, are logged, and survive a checkpoint", async () => {
-    const make = () => dynamicWeights({ a: field("a"), b: field("b") }, { window: 3, temperature: 0.1 });
-    let term = make();
-    expect(await step(term, 1, { a: 0, b: 1 })).toBe(0.5);
-    expect(await step(term, 2, { a: 0.1, b: 1 })).toBeCloseTo(0.55, 12);
-    const saved: Json = JSON.parse(JSON.stringify(term.state!()));
-    const continued = await step(term, 3, { a: 0.2, b: 1 });
-    term = make();
-    term.restore!(saved);
-    expect(await step(term, 3, { a: 0.2, b: 1 })).toBe(continued);
-    const weight = 1 / (1 + Math.E);
-    expect(continued).toBeCloseTo(weight * 0.2 + (1 - weight), 12);
-    const [scored] = await make().score(episodes({ a: 1, b: 1 }), context);
-    expect(scored).toMatchObject({
-      rewards: expect.arrayContaining([{ name: "weighted.a", value: 0.5, logged: true }]),
-    });
-  });
-
-  it("forget what is older than the window", async () => {
-    const term = dynamicWeights({ a: field("a"), b: field("b") }, { window: 2, temperature: 0.1 });
-    for (const [i, a] of [0, 9, 1, 1].entries()) await step(term, i + 1, { a, b: 0 });
-    expect(term.state!()).toMatchObject({
-      means: [
-        [1, 1],
-        [0, 0],
-      ],
-    });
-    expect(await step(term, 5, { a: 1, b: 0 })).toBe(0.5);
-  });
-
-  it("refuse the state of other rewards", () => {
-    const term = dynamicWeights({ a: value, b: field("b") });
-    const other = dynamicWeights({ a: value, c: field("c") });
-    for (const state of [null, [], { means: [[1]] }, { means: [["x"], []] }, other.state!()] as Json[])
-      expect(() => term.restore!(state)).toThrow(/does not belong/);
-    const nested = sum({ inner: term });
-    expect(() => nested.restore!(sum({ inner: value }).state!())).not.toThrow();
-    expect(() => nested.restore!(sum({ outer: value }).state!())).toThrow(/does not belong/);
-  });
-
-  it("keep their weights where a term shifts by a constant", () => {
-    const rows = fc.array(fc.double({ min: -5, max: 5, noNaN: true }), { minLength: 5, maxLength: 5 });
-    fc.assert(
-      fc.property(rows, rows, fc.double({ min: -5, max: 5, noNaN: true }), (a, b, shift) => {
-        const plain = learningSpeedWeights([a, b], 0.5);
-        const shifted = learningSpeedWeights([a.map((one) => one + shift), b], 0.5);
-        for (const [j, weight] of plain.entries()) expect(shifted[j]).toBeCloseTo(weight, 9);
-        expect(plain[0]! + plain[1]!).toBeCloseTo(1, 12);
-      }),
-    );
   });
 });
 
