@@ -1,8 +1,8 @@
 /**
  * @file The corridor: sparse reward, long horizon. A guide sees a door and says a word; a walker hears the word, and not
- * the door, and turns. Eight doors have to be passed, and only whoever has turned rightly at all of them is rewarded, once,
- * at the end: 16 calls, one bit. Of twelve doors the starter leans to the wrong turn at three, so that its greedy choices
- * fail nearly everywhere, while its samples come through 1 to 3 times in 100.
+ * the door, and turns one of four ways. Eight doors have to be passed, and only whoever has turned rightly at all of them is
+ * rewarded, once, at the end: 16 calls, one bit. The starter mostly knows the turn, but at 12 of 48 doors it is mostly
+ * wrong, so that one sampled episode in some fifty comes through, and greedily one corridor in eight.
  */
 
 import { agent, stream, taskOf, workflow } from "troupe";
@@ -14,30 +14,33 @@ export interface CorridorTask {
   readonly doors: readonly string[];
 }
 
-const doorCount = 12;
+const doorCount = 48;
+const misjudgedCount = 12;
 const length = 8;
-const turns = ["left", "right"] as const;
-type Turn = (typeof turns)[number];
+const turns = ["left", "right", "up", "down"];
 
 const doors = Array.from({ length: doorCount }, (_, i) => `door-${i}`);
 const world = stream("league", "corridor");
 /** Which turn a door wants. Nobody is told. */
-const wanted: ReadonlyMap<string, Turn> = new Map(doors.map((door) => [door, world.pick(turns)]));
+const wanted: ReadonlyMap<string, string> = new Map(doors.map((door) => [door, world.pick(turns)]));
 /** Where the starter is wrong. */
-const misjudged: ReadonlySet<string> = new Set(world.shuffled(doors).slice(0, 3));
+const misjudged: ReadonlySet<string> = new Set(world.shuffled(doors).slice(0, misjudgedCount));
 
-const other = (turn: Turn): Turn => (turn === "left" ? "right" : "left");
+/** Some turns with given shares, the rest evenly for the others. */
+function mostly(shares: Leanings): Leanings {
+  const rest = 1 - Object.values(shares).reduce((sum, share) => sum + share, 0);
+  const others = turns.filter((turn) => shares[turn] === undefined);
+  return { ...shares, ...Object.fromEntries(others.map((turn) => [turn, rest / others.length])) };
+}
 
 function leanings(before: string, last: string): Leanings | undefined {
-  if (last === "guide" && wanted.has(before)) {
-    const turn = wanted.get(before)!;
-    const share = misjudged.has(before) ? 0.35 : 0.8;
-    return { [turn]: share, [other(turn)]: 1 - share };
+  const turn = wanted.get(before);
+  if (last === "guide" && turn !== undefined) {
+    const wrong = turns[(turns.indexOf(turn) + 1) % turns.length]!;
+    return mostly(misjudged.has(before) ? { [wrong]: 0.7, [turn]: 0.2 } : { [turn]: 0.8 });
   }
-  if (last === "walker") {
-    if (before === "left" || before === "right") return { [before]: 0.9, [other(before)]: 0.1 };
-    return { left: 0.5, right: 0.5 };
-  }
+  // What is no turn says nothing: any turn.
+  if (last === "walker") return mostly(turns.includes(before) ? { [before]: 0.9 } : {});
   return { "<end>": 1 };
 }
 
@@ -59,18 +62,21 @@ const corridorTeam = workflow(
   },
 );
 
+const trainCount = 400;
+const testCount = 64;
+
 /** Corridors of eight different doors; those of the test are not among those of the training. */
-function corridors(split: "train" | "test", count: number): readonly CorridorTask[] {
+function corridors(split: "train" | "test"): readonly CorridorTask[] {
   const seen = new Set<string>();
   const random = stream("league", "corridors");
   const drawn: CorridorTask[] = [];
-  while (drawn.length < 464) {
+  while (drawn.length < trainCount + testCount) {
     const chosen = random.shuffled(doors).slice(0, length);
     if (seen.has(chosen.join(" "))) continue;
     seen.add(chosen.join(" "));
     drawn.push({ doors: chosen });
   }
-  return split === "train" ? drawn.slice(0, 400) : drawn.slice(400, 400 + count);
+  return split === "train" ? drawn.slice(0, trainCount) : drawn.slice(trainCount);
 }
 
 export const corridor = leagueTask<CorridorTask>(
@@ -78,17 +84,17 @@ export const corridor = leagueTask<CorridorTask>(
     name: "corridor",
     title: "Corridor: one reward after 16 calls",
     score: "through",
-    budget: 50_000,
+    budget: 28_000,
     episodesPerStep: 64,
     tokensPerEpisode: 32,
-    rates: [0.05, 0.15, 0.45],
-    evaluateEvery: 4,
+    rates: [0.15, 0.45, 1.35],
+    evaluateEvery: 2,
   },
   (valueHeads) => ({
     workflow: corridorTeam,
-    tasks: corridors("train", 400),
-    evaluate: corridors("test", 64),
-    evaluateSample: 32,
+    tasks: corridors("train"),
+    evaluate: corridors("test"),
+    evaluateSample: testCount,
     metrics: { through: ({ reward }) => reward },
     policies: {
       table: starterTable({

@@ -74,7 +74,7 @@ export const halves = leagueTask<HalvesTask>(
     budget: 40_000,
     episodesPerStep: 128,
     tokensPerEpisode: 4,
-    rates: [0.05, 0.15, 0.45],
+    rates: [0.15, 0.45, 1.35],
     evaluateEvery: 10,
   },
   (valueHeads) => ({
