@@ -21,6 +21,15 @@ export {
 } from "./gated-accumulation.ts";
 export { type CallJudgeOptions, callJudge, type JudgeOptions, judge, readScore } from "./judge.ts";
 export {
+  type PercentileOptions,
+  type PercentileRewardOptions,
+  type Percentiles,
+  percentileReward,
+  percentileRewardCard,
+  percentileScore,
+  percentilesOf,
+} from "./percentile-reward.ts";
+export {
   type Candidate,
   listed,
   type PairwiseJudgeOptions,
