@@ -12,6 +12,7 @@ export type { MethodCard, MethodDefault, MethodStage } from "./card.ts";
 export { compose, type MethodParts } from "./compose.ts";
 export { broadcast, broadcastCard } from "./credit/broadcast.ts";
 export { LossError, MethodSettingsError } from "./errors.ts";
+export { type FGrpoSettings, fGrpo, fGrpoCard } from "./f-grpo.ts";
 export { type GaeSettings, gae } from "./gae.ts";
 export { type GroupNormalisation, groupCredit, normalise, type Spread, spreadOf } from "./group-advantage.ts";
 export { type GrpoSettings, grpo } from "./grpo.ts";
@@ -50,4 +51,5 @@ export type {
 } from "./parts.ts";
 export { type PpoSettings, ppo } from "./ppo.ts";
 export { fixedGroups } from "./sampler/fixed.ts";
+export { type FocalWeightSettings, focalWeight, focalWeightCard } from "./weight/focal.ts";
 export { type BatchScope, type WhitenSettings, whiten } from "./whiten.ts";
