@@ -12,6 +12,13 @@ export {
 } from "./infinite-sampling.ts";
 export { type LengthPredictor, type RunningQuantileSettings, runningQuantile } from "./length-predictor.ts";
 export { type MakespanPlan, type MakespanSettings, planMakespan } from "./makespan-plan.ts";
+export { type Manger, type MangerSettings, manger, mangerCard, type ReusedCall } from "./manger.ts";
+export {
+  type DistillationSettings,
+  type RandomDistillation,
+  randomDistillation,
+} from "./random-distillation.ts";
+export { extraPasses, type ReuseCountSettings, reuseCounts } from "./reuse-counts.ts";
 export {
   type RolloutBandits,
   rolloutBandits,
@@ -26,3 +33,4 @@ export {
   type SlotTimes,
   simulateSlots,
 } from "./slot-schedule.ts";
+export { textEmbedding } from "./text-embedding.ts";
