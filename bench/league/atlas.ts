@@ -13,11 +13,11 @@ export const atlas = leagueTask<AtlasTask>(
     name: "atlas",
     title: "Atlas: three agents of one small model answer questions by searching",
     score: "f1",
-    budget: 50_000,
+    budget: 40_000,
     episodesPerStep: 128,
-    tokensPerEpisode: 40,
+    tokensPerEpisode: 37,
     rates: [1e-4, 2e-4, 4e-4],
-    evaluateEvery: 3,
+    evaluateEvery: 4,
   },
   (valueHeads) => {
     const { workflow, tasks, metrics, betas, maxGradientNorm } = atlasRecipe({ policies: {} });
@@ -25,7 +25,7 @@ export const atlas = leagueTask<AtlasTask>(
       workflow,
       tasks,
       evaluate: atlasTasks("test", 120, 1),
-      evaluateSample: 40,
+      evaluateSample: 120,
       metrics: metrics!,
       policies: { small: local(starter, valueHeads > 0 ? { valueHead: true } : {}) },
       betas: betas!,

@@ -21,3 +21,12 @@ export const entries: readonly LeagueEntry[] = [
   { name: "grpo, per model", method: () => grpo({ groupSize: 8, normalise: "model" }) },
   { name: "grpo, per agent", method: () => grpo({ groupSize: 8, normalise: "agent" }) },
 ];
+
+export function entryNamed(name: string): LeagueEntry {
+  const found = entries.find((entry) => entry.name === name);
+  if (found === undefined)
+    throw new Error(
+      `There is no method "${name}"; there are ${entries.map((entry) => entry.name).join("; ")}.`,
+    );
+  return found;
+}
