@@ -30,6 +30,18 @@ export {
   percentilesOf,
 } from "./percentile-reward.ts";
 export {
+  dominance,
+  type EntropyProfile,
+  entropyProfile,
+  lengthBonus,
+  type RankFailedOptions,
+  type RankingOptions,
+  rankFailed,
+  rankingReward,
+  rankingRewardCard,
+  shorterIsBetter,
+} from "./ranking-reward.ts";
+export {
   type Candidate,
   listed,
   type PairwiseJudgeOptions,
