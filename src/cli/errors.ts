@@ -20,6 +20,7 @@ export class CommandLineError extends TroupeError {}
 
 const usageErrors: ReadonlySet<string> = new Set([
   "CommandLineError",
+  "CatalogError",
   "TrainConfigError",
   "TaskFileError",
   "WorkflowDefinitionError",

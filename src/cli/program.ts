@@ -6,6 +6,7 @@ import { registerDoctor } from "./doctor.ts";
 import { describeError, errorFacts, exitCodeOf, exitCodes } from "./errors.ts";
 import { registerEval } from "./eval-command.ts";
 import { registerInit } from "./init-command.ts";
+import { registerMethods } from "./methods-command.ts";
 import { registerPull } from "./pull.ts";
 import { registerReplay } from "./replay-command.ts";
 import { registerRuns } from "./runs-command.ts";
@@ -40,6 +41,7 @@ export function createProgram(): Command {
   registerRuns(program);
   registerShow(program);
   registerReplay(program);
+  registerMethods(program);
   registerDoctor(program);
   registerPull(program);
   // A command that was built apart and added would end the process itself.
