@@ -9,15 +9,21 @@ export {
 export { treeRpoAdvantage, treeRpoAdvantageCard } from "./advantage/tree-rpo.ts";
 export { type Aggregation, tokenWeight } from "./aggregation.ts";
 export type { MethodCard, MethodDefault, MethodStage } from "./card.ts";
+export { type CispoSettings, cispo, cispoCard } from "./cispo.ts";
 export { compose, type MethodParts } from "./compose.ts";
 export { broadcast, broadcastCard } from "./credit/broadcast.ts";
+export { type DrGrpoSettings, drGrpo, drGrpoCard } from "./dr-grpo.ts";
 export { LossError, MethodSettingsError } from "./errors.ts";
 export { type FGrpoSettings, fGrpo, fGrpoCard } from "./f-grpo.ts";
 export { type GaeSettings, gae } from "./gae.ts";
 export { type GroupNormalisation, groupCredit, normalise, type Spread, spreadOf } from "./group-advantage.ts";
 export { type GrpoSettings, grpo } from "./grpo.ts";
+export { type GspoSettings, gspo, gspoCard } from "./gspo.ts";
 export { type KlEstimator, type KlPlace, type KlSettings, klGradient, klValue } from "./kl.ts";
+export { type ClippedImportanceSettings, clippedImportance, clippedImportanceCard } from "./loss/cispo.ts";
 export { type ClippedSettings, clipped } from "./loss/clipped.ts";
+export { type SequenceRatioSettings, sequenceRatio, sequenceRatioCard } from "./loss/gspo.ts";
+export { type PolicyGradientSettings, policyGradient, policyGradientCard } from "./loss/policy-gradient.ts";
 export type {
   BatchCall,
   BatchEstimates,
@@ -50,6 +56,8 @@ export type {
   TokenWeight,
 } from "./parts.ts";
 export { type PpoSettings, ppo } from "./ppo.ts";
+export { type ReinforceSettings, reinforce, reinforceCard } from "./reinforce.ts";
+export { type RlooSettings, rloo, rlooCard } from "./rloo.ts";
 export { fixedGroups } from "./sampler/fixed.ts";
 export { type FocalWeightSettings, focalWeight, focalWeightCard } from "./weight/focal.ts";
 export { type BatchScope, type WhitenSettings, whiten } from "./whiten.ts";

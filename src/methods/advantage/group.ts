@@ -30,9 +30,14 @@ export interface GroupAdvantageSettings {
   readonly single?: "zero" | "raw";
 }
 
-export function groupAdvantage(
-  given: GroupAdvantageSettings = {},
-): AdvantagePart & { readonly compares: "episodes"; readonly gives: "advantages" } {
+type Compares<Given extends GroupAdvantageSettings> = Given["baseline"] extends "none" ? "steps" : "episodes";
+
+export function groupAdvantage<const Given extends GroupAdvantageSettings>(
+  given: Given = {} as Given,
+): Omit<AdvantagePart, "compares" | "gives"> & {
+  readonly compares: Compares<Given>;
+  readonly gives: "advantages";
+} {
   const settings: Required<GroupAdvantageSettings> = {
     ddof: 0,
     divideByDeviation: true,
@@ -52,11 +57,12 @@ export function groupAdvantage(
   return Object.freeze({
     stage: "advantage",
     name: "group",
-    compares: "episodes",
+    // Without a baseline nothing is compared, so one episode is enough.
+    compares: (settings.baseline === "none" ? "steps" : "episodes") as Compares<Given>,
     gives: "advantages",
     settings,
-    advantages: (groups) => groups.map((judged) => groupAdvantages(judged, settings)),
-  } satisfies AdvantagePart);
+    advantages: (groups: readonly JudgedGroup[]) => groups.map((judged) => groupAdvantages(judged, settings)),
+  } as const);
 }
 
 /** One group's. */
