@@ -1,5 +1,6 @@
 /** @file Public surface of `troupe/methods`. */
 
+export { type EmaAdvantageSettings, emaAdvantage, emaAdvantageCard } from "./advantage/ema.ts";
 export { type GroupAdvantageSettings, groupAdvantage } from "./advantage/group.ts";
 export {
   type TreeGrpoAdvantageSettings,
@@ -13,6 +14,7 @@ export { type CispoSettings, cispo, cispoCard } from "./cispo.ts";
 export { compose, type MethodParts } from "./compose.ts";
 export { broadcast, broadcastCard } from "./credit/broadcast.ts";
 export { type DrGrpoSettings, drGrpo, drGrpoCard } from "./dr-grpo.ts";
+export { type EmaGrpoSettings, emaGrpo, emaGrpoCard } from "./ema-grpo.ts";
 export { LossError, MethodSettingsError } from "./errors.ts";
 export { type FGrpoSettings, fGrpo, fGrpoCard } from "./f-grpo.ts";
 export { type GaeSettings, gae } from "./gae.ts";
