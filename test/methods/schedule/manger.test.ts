@@ -33,6 +33,8 @@ describe("reuseCounts", () => {
     expect([...reuseCounts([4], { ddof: 0 })]).toEqual([0]);
     expect([...reuseCounts([0.1, 0.1, 0.1])]).toEqual([0, 0, 0]);
     expect([...reuseCounts([0, 0])]).toEqual([0, 0]);
+    // Six times 0.1 has a mean of a little less.
+    expect([...reuseCounts(Array(6).fill(0.1), { ddof: 0 })]).toEqual(Array(6).fill(0));
   });
 
   it("does not depend on order, shift or scale, and is never for the less new half alone", () => {
@@ -144,6 +146,7 @@ describe("textEmbedding", () => {
     expect(textEmbedding("the cat sat on the mat", 256)).toEqual(a);
     expect(dot(a!, b!)).toBeGreaterThan(0.6);
     expect(dot(a!, c!)).toBeLessThan(0.3);
+    expect(Math.min(...a!)).toBeLessThan(0);
     expect(Math.hypot(...textEmbedding("a", 8))).toBeCloseTo(1, 12);
     expect(Math.hypot(...textEmbedding("", 8))).toBe(0);
     expect(() => textEmbedding("a", 0)).toThrow(/width 0/);

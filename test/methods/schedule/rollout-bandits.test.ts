@@ -89,7 +89,7 @@ describe("arms", () => {
       [
         stored(arm("a", "x", { reward: 1, advantage: -2, truncated: true, entropy: 3 })),
         stored(arm("b", "x", { reward: 0, advantage: 2, entropy: 1 }), 2, 1),
-        stored(arm("c", "y", { reward: 2, advantage: 0, clipShare: 0.5 })),
+        stored(arm("c", "y", { reward: 2, advantage: 0, clipShare: 0.5 }), 0, 3),
       ],
       3,
     );
@@ -108,7 +108,7 @@ describe("arms", () => {
       z([3, 1, 1]),
       z([0, 0, 0.5]),
       z([0, 2, 0]),
-      z([0, 1, 0]),
+      z([0, 1, 3]),
     ];
     for (const [column, wanted] of columns.entries())
       for (const [row, value] of wanted.entries()) expect(features[row]![column]).toBeCloseTo(value, 12);
@@ -210,32 +210,56 @@ describe("rolloutBandits", () => {
     const learned = bandits.arrive(round("c", 0.46, 0.36));
     expect(learned.reward).toBeCloseTo(0.03, 12);
     expect(learned.loss).toBeGreaterThanOrEqual(0);
+    const idle = rolloutBandits({ candidates: "global" });
+    idle.restore(bandits.state());
+    // What was trained on before has been judged already.
+    expect(idle.arrive(round("other", 1, 1))).toEqual({});
     bandits.commit(bandits.select());
     const low = rolloutBandits({ candidates: "global", entropyFloor: 0.5 });
     low.restore(bandits.state());
     expect(bandits.arrive(round("d", 0.5, 0.1)).reward).toBeCloseTo(0.04 + 0.5 * 0.26, 12);
   });
 
-  it("learns which episodes help", () => {
-    // Training on long outputs pays, on short ones it costs: the next reward says so.
-    const bandits = rolloutBandits({ candidates: "intra-group", keep: 0.5, exploration: [0.3, 0.3] });
-    let value = 0.5;
-    const share = (arms: readonly Arm[]) =>
+  it.each([1, -1])("learns which episodes help: long ones, times %i", (sign) => {
+    const ofLength = (id: string, lengthShare: number, reward = 0) =>
+      arm(id, "g", { reward, lengthShare, entropy: 0 });
+    const longShare = (arms: readonly Arm[]) =>
       arms.filter(({ lengthShare }) => lengthShare > 0.5).length / arms.length;
-    const shares: number[] = [];
-    for (let round = 1; round <= 40; round++) {
+    const bandits = rolloutBandits({ keep: 0.5, exploration: [1, 1] });
+    let value = 0.5;
+    for (let round = 1; round <= 20; round++) {
       const random = stream("long", round);
-      const fresh = Array.from({ length: 16 }, (_, i) =>
-        arm(`${round}/${i}`, "g", { reward: value, lengthShare: random.uniform(), entropy: 0 }),
+      bandits.arrive(
+        Array.from({ length: 16 }, (_, i) => ofLength(`${round}/${i}`, random.uniform(), value)),
       );
-      bandits.arrive(fresh);
       const selection = bandits.select();
       bandits.commit(selection);
-      shares.push(share(selection.arms) - share(fresh));
-      value += 0.2 * (share(selection.arms) - 0.5);
+      value += sign * 0.2 * (longShare(selection.arms) - 0.5);
     }
-    const late = shares.slice(-10).reduce((sum, one) => sum + one, 0) / 10;
-    expect(late).toBeGreaterThan(0.15);
+    const greedy = rolloutBandits({ keep: 0.5, exploration: [0, 0] });
+    greedy.restore(bandits.state());
+    const probe = Array.from({ length: 16 }, (_, i) => ({ ...ofLength(`${i}`, i / 15), age: 0, uses: 0 }));
+    const long = longShare(greedy.choose(probe).arms);
+    expect(sign === 1 ? long : 1 - long).toBeGreaterThanOrEqual(0.75);
+  });
+
+  it("replays the last rounds", () => {
+    const bandits = rolloutBandits({ replay: 2, entropyWeight: 0 });
+    for (const [round, reward] of [0, 0.1, 0.3, 0.6].entries()) {
+      bandits.arrive([arm(`${round}`, "g", { reward })]);
+      bandits.commit(bandits.select());
+    }
+    const { learner } = bandits.state() as { learner: { played: { reward: number }[] } };
+    expect(learner.played.map(({ reward }) => reward)).toEqual([
+      expect.closeTo(0.2, 12),
+      expect.closeTo(0.3, 12),
+    ]);
+  });
+
+  it("selects in the order in which episodes came, whatever their groups", () => {
+    const bandits = rolloutBandits({ keep: 1 });
+    bandits.arrive([arm("a", "x"), arm("b", "y"), arm("c", "x"), arm("d", "y")]);
+    expect(ids(bandits.select())).toEqual(["a", "b", "c", "d"]);
   });
 
   it("goes on from a checkpoint as if it had not stopped", () => {

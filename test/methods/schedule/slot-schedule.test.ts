@@ -108,7 +108,7 @@ describe("plan", () => {
         // Few and coarse lengths, so that longest first is often not enough.
         fc.array(fc.integer({ min: 2, max: 12 }), { minLength: 5, maxLength: 8 }),
         fc.integer({ min: 2, max: 3 }),
-        fc.constantFrom(0.01, 0.05, 0.1, 0.3),
+        fc.constantFrom(0.01, 0.05, 0.1, 0.15),
         (given, slots, epsilon) => {
           const plan = planMakespan(given, { slots, epsilon });
           const best = optimum(given, slots);
@@ -117,12 +117,34 @@ describe("plan", () => {
           expect(plan.makespan).toBeCloseTo(Math.max(...loads), 9);
           expect(plan.guarantee).toBeLessThanOrEqual(1 + epsilon);
           expect(plan.makespan).toBeLessThanOrEqual(plan.guarantee * best + 1e-9);
+          const greedy = simulateSlots(given, { slots, order: orderByLength(given, "longest") }).makespan;
+          expect(plan.makespan).toBeLessThanOrEqual(greedy);
+          // Less than a token off, so not off at all.
+          if (epsilon === 0.01) expect(plan.makespan).toBe(best);
           if (plan.from === "dynamic programme") programmes++;
         },
       ),
       { numRuns: 120, seed: 4 },
     );
     expect(programmes).toBeGreaterThan(5);
+  });
+
+  it("keeps its word where longest first is at its worst", () => {
+    for (const [slots, hard, best] of [
+      [2, [3, 3, 2, 2, 2], 6],
+      [3, [5, 5, 4, 4, 3, 3, 3], 9],
+      [4, [7, 7, 6, 6, 5, 5, 4, 4, 4], 12],
+    ] as const) {
+      for (let epsilon = 0.02; epsilon < 0.3; epsilon += 0.02) {
+        const { makespan } = planMakespan(hard, { slots, epsilon });
+        expect(makespan).toBeLessThanOrEqual((1 + epsilon) * best + 1e-9);
+      }
+    }
+  });
+
+  it("stays with longest first where the programme gains by rounding alone", () => {
+    const plan = planMakespan([4, 4, 12, 8], { slots: 2, epsilon: 0.05 });
+    expect(plan).toMatchObject({ makespan: 16, guarantee: 1.05, from: "longest first" });
   });
 
   it("says so where the programme would be too large", () => {
