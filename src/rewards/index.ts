@@ -11,6 +11,15 @@ export {
   learningSpeedWeights,
   slopeOf,
 } from "./dynamic-weights.ts";
+export {
+  annealedCap,
+  type EffectiveActionsOptions,
+  effectiveActions,
+  effectiveActionsCard,
+  effectiveShare,
+  type TurnCap,
+  turnCap,
+} from "./effective-actions.ts";
 export { type GainOptions, gainRewards } from "./gain-rewards.ts";
 export { allEqualToZero, type Condition, gate } from "./gate.ts";
 export {
