@@ -28,6 +28,13 @@ export {
   gatedSum,
   type RewardLevel,
 } from "./gated-accumulation.ts";
+export {
+  type ConsistencyOptions,
+  informationConsistency,
+  informationConsistencyCard,
+  informationConsistent,
+  wordEntropy,
+} from "./information-consistency.ts";
 export { type CallJudgeOptions, callJudge, type JudgeOptions, judge, readScore } from "./judge.ts";
 export {
   type PercentileOptions,
