@@ -86,6 +86,14 @@ export { named, sum, type TermOrFunction, type WeightedTerms } from "./sum.ts";
 export { agentReward, callRewards, groupReward, reward } from "./terms.ts";
 export { exactMatch, normaliseAnswer, tokenF1 } from "./text-match.ts";
 export {
+  multisetJaccard,
+  type ToolMatchOptions,
+  thoughtLength,
+  toolCorrectness,
+  toolMatch,
+  toolMatchCard,
+} from "./tool-match.ts";
+export {
   type AskTurn,
   askRewards,
   type CodeTurn,
