@@ -16,7 +16,8 @@ export const atlas = leagueTask<AtlasTask>(
     budget: 40_000,
     episodesPerStep: 128,
     tokensPerEpisode: 37,
-    rates: [1e-4, 2e-4, 4e-4],
+    minibatches: 4,
+    rates: [5e-5, 1e-4, 2e-4],
     evaluateEvery: 4,
   },
   (valueHeads) => {

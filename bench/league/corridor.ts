@@ -87,7 +87,8 @@ export const corridor = leagueTask<CorridorTask>(
     budget: 28_000,
     episodesPerStep: 64,
     tokensPerEpisode: 32,
-    rates: [0.15, 0.45, 1.35],
+    minibatches: 4,
+    rates: [0.05, 0.15, 0.45],
     evaluateEvery: 2,
   },
   (valueHeads) => ({

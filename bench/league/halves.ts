@@ -71,10 +71,11 @@ export const halves = leagueTask<HalvesTask>(
     name: "halves",
     title: "Two halves: a language has to come about",
     score: "right",
-    budget: 40_000,
+    budget: 30_000,
     episodesPerStep: 128,
     tokensPerEpisode: 4,
-    rates: [0.15, 0.45, 1.35],
+    minibatches: 4,
+    rates: [0.05, 0.15, 0.45],
     evaluateEvery: 10,
   },
   (valueHeads) => ({

@@ -40,6 +40,8 @@ export interface LeagueTask {
   readonly episodesPerStep: number;
   /** Sampled tokens of an episode before training, about. */
   readonly tokensPerEpisode: number;
+  /** Optimiser steps that every method takes with each batch, going through it once. With 1 no ratio would leave 1. */
+  readonly minibatches: number;
   /** Constant learning rates, of which each method takes its best on the tuning seeds; the middle one for GRPO. */
   readonly rates: readonly [number, number, number];
   /** Steps between the points of a learning curve. */

@@ -47,10 +47,10 @@ export interface RaceFailure extends RaceOrder {
 
 /** The same for runs that compute the same: the task's shape, the method with all its settings, seed and rate. */
 export function raceKey(order: RaceOrder, task: LeagueTask, method: Method): string {
-  const { name, settings, groupSize, updates, needs } = method;
-  const { score, episodesPerStep, tokensPerEpisode, evaluateEvery } = task;
-  const shape = { score, episodesPerStep, tokensPerEpisode, evaluateEvery };
-  const all = { order, shape, method: { name, settings, groupSize, updates, needs } };
+  const { name, settings, groupSize, needs } = method;
+  const { score, episodesPerStep, tokensPerEpisode, minibatches, evaluateEvery } = task;
+  const shape = { score, episodesPerStep, tokensPerEpisode, minibatches, evaluateEvery };
+  const all = { order, shape, method: { name, settings, groupSize, needs } };
   return createHash("sha256").update(canonical(all)).digest("hex").slice(0, 16);
 }
 
@@ -77,7 +77,7 @@ export async function race(
   entry: LeagueEntry,
   folder: string,
 ): Promise<RaceResult | RaceFailure> {
-  const method = entry.method();
+  const method: Method = { ...entry.method(), updates: { epochs: 1, minibatches: task.minibatches } };
   const key = raceKey(order, task, method);
   const perTask = entry.episodesPerTask ?? method.groupSize;
   const run = `${task.name}-${entry.name.replace(/[^\w-]+/g, "-")}-${order.seed}-${key}`;
