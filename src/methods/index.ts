@@ -13,6 +13,8 @@ export type { MethodCard, MethodDefault, MethodStage } from "./card.ts";
 export { type CispoSettings, cispo, cispoCard } from "./cispo.ts";
 export { compose, type MethodParts } from "./compose.ts";
 export { broadcast, broadcastCard } from "./credit/broadcast.ts";
+export { perAgent, perAgentCard, perAgentTurn, perAgentTurnCard } from "./credit/per-agent.ts";
+export { type TreeMeanSettings, treeMean, treeMeanCard } from "./credit/tree-mean.ts";
 export { type DrGrpoSettings, drGrpo, drGrpoCard } from "./dr-grpo.ts";
 export { type EmaGrpoSettings, emaGrpo, emaGrpoCard } from "./ema-grpo.ts";
 export { LossError, MethodSettingsError } from "./errors.ts";
@@ -60,6 +62,8 @@ export type {
 export { type PpoSettings, ppo } from "./ppo.ts";
 export { type ReinforceSettings, reinforce, reinforceCard } from "./reinforce.ts";
 export { type RlooSettings, rloo, rlooCard } from "./rloo.ts";
+export { type BranchingSettings, branching, branchingCard } from "./sampler/branching.ts";
 export { fixedGroups } from "./sampler/fixed.ts";
 export { type FocalWeightSettings, focalWeight, focalWeightCard } from "./weight/focal.ts";
+export { type WhitenedSettings, whitened, whitenedCard } from "./weight/whitened.ts";
 export { type BatchScope, type WhitenSettings, whiten } from "./whiten.ts";
