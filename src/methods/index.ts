@@ -8,7 +8,9 @@ export {
   treeGrpoAdvantageCard,
 } from "./advantage/tree-grpo.ts";
 export { treeRpoAdvantage, treeRpoAdvantageCard } from "./advantage/tree-rpo.ts";
+export { withoutRecalled, withoutRecalledCard } from "./advantage/without-recalled.ts";
 export { type Aggregation, tokenWeight } from "./aggregation.ts";
+export { type Ar3poSettings, ar3po, ar3poCard } from "./ar3po.ts";
 export type { MethodCard, MethodDefault, MethodStage } from "./card.ts";
 export { type CispoSettings, cispo, cispoCard } from "./cispo.ts";
 export { compose, type MethodParts } from "./compose.ts";
@@ -62,7 +64,9 @@ export type {
 export { type PpoSettings, ppo } from "./ppo.ts";
 export { type ReinforceSettings, reinforce, reinforceCard } from "./reinforce.ts";
 export { type RlooSettings, rloo, rlooCard } from "./rloo.ts";
+export { type AdaptiveSettings, adaptive, adaptiveCard, expectedEpisodes } from "./sampler/adaptive.ts";
 export { type BranchingSettings, branching, branchingCard } from "./sampler/branching.ts";
+export { type DynamicSamplingSettings, dynamicSampling, dynamicSamplingCard } from "./sampler/dynamic.ts";
 export { fixedGroups } from "./sampler/fixed.ts";
 export { type FocalWeightSettings, focalWeight, focalWeightCard } from "./weight/focal.ts";
 export { type WhitenedSettings, whitened, whitenedCard } from "./weight/whitened.ts";
