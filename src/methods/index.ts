@@ -17,6 +17,7 @@ export { compose, type MethodParts } from "./compose.ts";
 export { broadcast, broadcastCard } from "./credit/broadcast.ts";
 export { perAgent, perAgentCard, perAgentTurn, perAgentTurnCard } from "./credit/per-agent.ts";
 export { type TreeMeanSettings, treeMean, treeMeanCard } from "./credit/tree-mean.ts";
+export { type DapoSettings, dapo, dapoCard } from "./dapo.ts";
 export { type DrGrpoSettings, drGrpo, drGrpoCard } from "./dr-grpo.ts";
 export { type EmaGrpoSettings, emaGrpo, emaGrpoCard } from "./ema-grpo.ts";
 export { LossError, MethodSettingsError } from "./errors.ts";

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { groupAdvantage } from "../../src/methods/advantage/group.ts";
 import { cispo } from "../../src/methods/cispo.ts";
 import { compose } from "../../src/methods/compose.ts";
+import { dapo } from "../../src/methods/dapo.ts";
 import { drGrpo } from "../../src/methods/dr-grpo.ts";
 import { grpo } from "../../src/methods/grpo.ts";
 import { gspo } from "../../src/methods/gspo.ts";
@@ -80,6 +81,29 @@ test("GSPO over trajectories links the calls of an episode", () => {
   expect(gspo().credit(episodes).links).toBeUndefined();
 });
 
+test("DAPO: the higher clip, and groups without spread make room for other tasks", () => {
+  const method = dapo();
+  const { loss, gradients } = method.loss(specInput);
+  expect(loss).toBeCloseTo(-0.069917, 5);
+  expect([...gradients.logprobs]).toEqual(near([0, -0.226209, 0, 0.276293]));
+  const groups = [group(1, 1), group(1, 0)].map((episodes) => ({
+    task: "t",
+    dataset: "",
+    episodes,
+    dropped: false,
+  }));
+  const view = {
+    step: 1,
+    wave: 1,
+    tasksPerStep: 2,
+    groups,
+    remembered: () => [],
+    random: { integer: () => 0 },
+  };
+  expect(method.sampler!.next(view)).toEqual([{ kind: "drop", group: 0 }, { kind: "task" }]);
+  expect(advantagesOf(method, 1, 0, 0, 0)).toEqual(advantagesOf(grpo(), 1, 0, 0, 0));
+});
+
 describe("GRPO is a composition", () => {
   test("of group advantages and the clipped surrogate", () => {
     const composed = compose({ advantage: groupAdvantage(), loss: clipped() });
@@ -97,7 +121,7 @@ describe("GRPO is a composition", () => {
   });
 });
 
-test.each([reinforce(), rloo(), drGrpo(), gspo(), cispo()])(
+test.each([reinforce(), rloo(), drGrpo(), dapo(), gspo(), cispo()])(
   "$name: nothing to learn from equal rewards or one episode; the order of episodes does not matter",
   (method) => {
     expect(method.credit(group(1, 1, 1)).hasSignal).toBe(false);
