@@ -1,5 +1,27 @@
-/** @file Policies for tests of workflows and training loops: no network, no weights on disk. */
+/**
+ * @file Public surface of `troupe/testing`: policies for tests of workflows and training loops, without network or weights
+ * on disk, and checks for methods of one's own.
+ */
 
+export {
+  type CheckOptions,
+  checkGradients,
+  checkMethod,
+  checkMicrobatches,
+  checkOrder,
+  checkState,
+  type GradientCheckOptions,
+  MethodCheckError,
+} from "./check-method.ts";
+export {
+  microbatchOf,
+  type RandomBatch,
+  type RandomBatchOptions,
+  type RandomEpisode,
+  randomBatch,
+  randomEpisode,
+  randomGroups,
+} from "./random-batch.ts";
 export { type ScriptedPolicyOptions, scriptedPolicy } from "./scripted-policy.ts";
 export { TabularPolicy, type TabularPolicyOptions, tabularPolicy } from "./tabular-policy.ts";
 export { VirtualClock } from "./virtual-clock.ts";
