@@ -1,6 +1,7 @@
 /** @file Public surface of `troupe/methods`. */
 
 export { type EmaAdvantageSettings, emaAdvantage, emaAdvantageCard } from "./advantage/ema.ts";
+export { type GigpoAdvantageSettings, gigpoAdvantage, gigpoAdvantageCard } from "./advantage/gigpo.ts";
 export { type GroupAdvantageSettings, groupAdvantage } from "./advantage/group.ts";
 export {
   type TreeGrpoAdvantageSettings,
