@@ -3,7 +3,7 @@
  * episodes of one task; one line each.
  */
 
-import { grpo, type Method, ppo } from "troupe/methods";
+import { cispo, drGrpo, fGrpo, grpo, gspo, type Method, ppo, reinforce, rloo } from "troupe/methods";
 
 export interface LeagueEntry {
   /** In results, on the command line and in the table. */
@@ -15,8 +15,16 @@ export interface LeagueEntry {
 }
 
 export const entries: readonly LeagueEntry[] = [
+  // As printed, without a baseline; eight episodes of a task instead of one change nothing in expectation.
+  { name: "reinforce", method: () => reinforce({ baseline: "none" }) },
+  { name: "reinforce, group mean", method: () => reinforce() },
+  { name: "rloo", method: () => rloo({ groupSize: 8 }) },
   { name: "ppo", method: () => ppo() },
   { name: "grpo", method: () => grpo({ groupSize: 8 }) },
+  { name: "dr-grpo", method: () => drGrpo({ groupSize: 8 }) },
+  { name: "gspo", method: () => gspo({ groupSize: 8 }) },
+  { name: "cispo", method: () => cispo({ groupSize: 8 }) },
+  { name: "f-grpo", method: () => fGrpo({ groupSize: 8 }) },
   // Normalisation of a team that shares one model: all of its tokens together, or each agent's apart.
   { name: "grpo, per model", method: () => grpo({ groupSize: 8, normalise: "model" }) },
   { name: "grpo, per agent", method: () => grpo({ groupSize: 8, normalise: "agent" }) },
