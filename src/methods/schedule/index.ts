@@ -1,6 +1,7 @@
 /** @file When and where things are sampled, and how often they are trained on. */
 
 export type { Arm, StoredArm } from "./arms.ts";
+export { type BanditMethodSettings, withRolloutBandits } from "./bandit-method.ts";
 export type { RolloutBanditSettings } from "./bandit-settings.ts";
 export {
   type EpisodeRequest,

@@ -54,7 +54,7 @@ export const rolloutBanditsCard: MethodCard = {
   title: "Contextual rollout bandits",
   stage: "schedule",
   line: "Learns which episodes, fresh or stored, are worth training on; take it where sampling is dear.",
-  use: 'import { rolloutBandits } from "troupe/methods"',
+  use: 'import { rolloutBandits, withRolloutBandits } from "troupe/methods"',
   formula: [
     "score_a = f_ψ(x_a); ε-greedy: the best p of each group, or the best K of the last L rounds",
     "R = V_{t+1} − V_t − w_e · 1[E_t > e_min] · (E_{t+1} − E_t);  ψ: Σ_a (f_ψ(x_a) − R)² / K",
@@ -133,10 +133,10 @@ export function rolloutBandits(given: RolloutBanditSettings = {}): RolloutBandit
     stage: "schedule",
     settings: Object.freeze(settings),
     arrive(fresh) {
-      checkArms(fresh, stored);
+      const older = stored.map((arm) => ({ ...arm, age: arm.age + 1 })).filter(({ age }) => age < rounds);
+      checkArms(fresh, older);
       round++;
       const learned = learner.learn(fresh, round);
-      const older = stored.map((arm) => ({ ...arm, age: arm.age + 1 })).filter(({ age }) => age < rounds);
       stored = [...older, ...fresh.map((arm) => ({ ...arm, age: 0, uses: 0 }))];
       return learned;
     },
