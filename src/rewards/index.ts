@@ -82,6 +82,16 @@ export {
 } from "./reward.ts";
 export { type CostDiscountOptions, clip, costDiscount } from "./scale.ts";
 export { type RewardStage, type StageEnd, stages } from "./stages.ts";
+export {
+  leafF1,
+  type StructuredOptions,
+  type StructureParts,
+  type StructureRules,
+  structured,
+  structureParts,
+  structureReward,
+  structureRewardCard,
+} from "./structure-reward.ts";
 export { named, sum, type TermOrFunction, type WeightedTerms } from "./sum.ts";
 export { agentReward, callRewards, groupReward, reward } from "./terms.ts";
 export { exactMatch, normaliseAnswer, tokenF1 } from "./text-match.ts";
