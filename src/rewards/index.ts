@@ -83,6 +83,15 @@ export {
 export { type CostDiscountOptions, clip, costDiscount } from "./scale.ts";
 export { type RewardStage, type StageEnd, stages } from "./stages.ts";
 export {
+  type ActionMatch,
+  actionMatch,
+  type StepOutcome,
+  type StepWeights,
+  stepReward,
+  stepRewardCard,
+  stepRewards,
+} from "./step-reward.ts";
+export {
   leafF1,
   type StructuredOptions,
   type StructureParts,
