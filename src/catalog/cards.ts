@@ -1,6 +1,7 @@
 /** @file Every card of the library. Written by scripts/methods-index.mjs; do not edit. */
 
 import { emaAdvantageCard } from "../methods/advantage/ema.ts";
+import { gigpoAdvantageCard } from "../methods/advantage/gigpo.ts";
 import { treeGrpoAdvantageCard } from "../methods/advantage/tree-grpo.ts";
 import { treeRpoAdvantageCard } from "../methods/advantage/tree-rpo.ts";
 import { withoutRecalledCard } from "../methods/advantage/without-recalled.ts";
@@ -34,6 +35,8 @@ import { gatedAccumulationCard } from "../rewards/gated-accumulation.ts";
 import { informationConsistencyCard } from "../rewards/information-consistency.ts";
 import { percentileRewardCard } from "../rewards/percentile-reward.ts";
 import { rankingRewardCard } from "../rewards/ranking-reward.ts";
+import { stepRewardCard } from "../rewards/step-reward.ts";
+import { structureRewardCard } from "../rewards/structure-reward.ts";
 import { toolMatchCard } from "../rewards/tool-match.ts";
 
 export const allCards: readonly MethodCard[] = [
@@ -53,6 +56,7 @@ export const allCards: readonly MethodCard[] = [
   fGrpoCard,
   focalWeightCard,
   gatedAccumulationCard,
+  gigpoAdvantageCard,
   gspoCard,
   infiniteSamplingCard,
   informationConsistencyCard,
@@ -66,6 +70,8 @@ export const allCards: readonly MethodCard[] = [
   rlooCard,
   rolloutBanditsCard,
   sequenceRatioCard,
+  stepRewardCard,
+  structureRewardCard,
   toolMatchCard,
   treeGrpoAdvantageCard,
   treeMeanCard,
