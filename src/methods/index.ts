@@ -1,5 +1,12 @@
 /** @file Public surface of `troupe/methods`. */
 
+export {
+  answerEntropy,
+  answerOf,
+  type CopoAdvantageSettings,
+  copoAdvantage,
+  copoAdvantageCard,
+} from "./advantage/copo.ts";
 export { type EmaAdvantageSettings, emaAdvantage, emaAdvantageCard } from "./advantage/ema.ts";
 export { type GigpoAdvantageSettings, gigpoAdvantage, gigpoAdvantageCard } from "./advantage/gigpo.ts";
 export { type GroupAdvantageSettings, groupAdvantage } from "./advantage/group.ts";
@@ -15,6 +22,7 @@ export { type Ar3poSettings, ar3po, ar3poCard } from "./ar3po.ts";
 export type { MethodCard, MethodDefault, MethodStage } from "./card.ts";
 export { type CispoSettings, cispo, cispoCard } from "./cispo.ts";
 export { compose, type MethodParts } from "./compose.ts";
+export { type CopoSettings, copo, copoCard } from "./copo.ts";
 export { broadcast, broadcastCard } from "./credit/broadcast.ts";
 export { perAgent, perAgentCard, perAgentTurn, perAgentTurnCard } from "./credit/per-agent.ts";
 export { type TreeMeanSettings, treeMean, treeMeanCard } from "./credit/tree-mean.ts";
