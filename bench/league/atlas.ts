@@ -11,7 +11,7 @@ import { leagueTask } from "./league-task.ts";
 export const atlas = leagueTask<AtlasTask>(
   {
     name: "atlas",
-    title: "Atlas: three agents of one small model answer questions by searching",
+    title: "Atlas: questions answered by searching",
     score: "f1",
     budget: 40_000,
     episodesPerStep: 128,
@@ -21,10 +21,11 @@ export const atlas = leagueTask<AtlasTask>(
     evaluateEvery: 4,
   },
   (valueHeads) => {
-    const { workflow, tasks, metrics, betas, maxGradientNorm } = atlasRecipe({ policies: {} });
+    const { workflow, metrics, betas, maxGradientNorm } = atlasRecipe({ policies: {} });
     return {
       workflow,
-      tasks,
+      // What kind of question it is, for methods that normalise by it.
+      tasks: atlasTasks("train", 2000, 1).map((task) => ({ ...task, dataset: task.kind })),
       evaluate: atlasTasks("test", 120, 1),
       evaluateSample: 120,
       metrics: metrics!,

@@ -7,10 +7,10 @@ import { type Absence, isStanding, type Standing, type TaskStandings } from "./s
 
 const names = 150;
 const panel = 220;
-const gap = 24;
+const gap = 34;
 const rowHeight = 18;
 const top = 58;
-const bottom = 44;
+const bottom = 62;
 
 const escaped = (text: string) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -78,7 +78,7 @@ function panelOf(standings: TaskStandings, left: number, height: number): string
       ? ""
       : `<line class="start" x1="${at(x(before))}" x2="${at(x(before))}" y1="${top}" y2="${foot}"/>`,
     ...rows.map((row, i) => mark(row, top + (i + 0.5) * rowHeight, x)),
-    `<text class="small quiet" text-anchor="middle" x="${left + panel / 2}" y="${height - 12}">held-out ${escaped(task.score)}</text>`,
+    `<text class="small quiet" text-anchor="middle" x="${left + panel / 2}" y="${height - 28}">held-out ${escaped(task.score)}</text>`,
   ].join("\n");
 }
 
@@ -108,6 +108,7 @@ export function chart(all: readonly TaskStandings[]): string {
       return `${stripe}<text class="small" text-anchor="end" x="${names - 10}" y="${y + rowHeight / 2 + 4}">${escaped(method)}</text>`;
     }),
     ...all.map((standings, i) => panelOf(standings, names + i * (panel + gap), height)),
+    `<text class="small quiet" x="${names}" y="${height - 8}">dot and bar: mean and 95 % interval of the seeds; hollow: does not learn; dashed: before training; band: GRPO</text>`,
     "</svg>",
   ].join("\n")}\n`;
 }

@@ -3,7 +3,25 @@
  * episodes of one task; one line each.
  */
 
-import { cispo, drGrpo, fGrpo, grpo, gspo, type Method, ppo, reinforce, rloo } from "troupe/methods";
+import {
+  ar3po,
+  branching,
+  broadcast,
+  cispo,
+  clipped,
+  compose,
+  dapo,
+  drGrpo,
+  emaGrpo,
+  fGrpo,
+  grpo,
+  gspo,
+  type Method,
+  ppo,
+  reinforce,
+  rloo,
+  treeMean,
+} from "troupe/methods";
 
 export interface LeagueEntry {
   /** In results, on the command line and in the table. */
@@ -25,10 +43,25 @@ export const entries: readonly LeagueEntry[] = [
   { name: "gspo", method: () => gspo({ groupSize: 8 }) },
   { name: "cispo", method: () => cispo({ groupSize: 8 }) },
   { name: "f-grpo", method: () => fGrpo({ groupSize: 8 }) },
+  { name: "ema-grpo", method: () => emaGrpo({ groupSize: 8 }) },
+  { name: "dapo", method: () => dapo({ groupSize: 8 }) },
+  { name: "ar3po", method: () => ar3po({ perStage: 4, stages: 2 }), episodesPerTask: 8 },
+  // Two episodes a task and three branches of each: what calls are worth by what became of them, or by their episode.
+  { name: "branches, tree mean", method: () => branches(treeMean()), episodesPerTask: 8 },
+  { name: "branches, broadcast", method: () => branches(broadcast()), episodesPerTask: 8 },
   // Normalisation of a team that shares one model: all of its tokens together, or each agent's apart.
   { name: "grpo, per model", method: () => grpo({ groupSize: 8, normalise: "model" }) },
   { name: "grpo, per agent", method: () => grpo({ groupSize: 8, normalise: "agent" }) },
 ];
+
+function branches(credit: ReturnType<typeof treeMean> | ReturnType<typeof broadcast>): Method {
+  return compose({
+    name: "branches",
+    sampler: branching({ groupSize: 2, branches: 3 }),
+    credit,
+    loss: clipped(),
+  });
+}
 
 export function entryNamed(name: string): LeagueEntry {
   const found = entries.find((entry) => entry.name === name);

@@ -25,12 +25,13 @@ function remarks({ learns, apart, failures, score }: Standing, seeds: number): s
 
 function rowOf(row: Standing | Absence, seeds: number): readonly string[] {
   if (!isStanding(row))
-    return [row.method, "", "", "", "", "", row.absent.split("\n")[0]!.replaceAll("|", "\\|")];
+    return [row.method, "", "", "", "", "", "", row.absent.split("\n")[0]!.replaceAll("|", "\\|")];
   return [
     row.method,
     String(row.rate),
     shown(row.score),
     shown(row.height),
+    `${(row.sampledTokens / 1000).toFixed(1)}k`,
     row.steps.toFixed(0),
     percent(row.groupsWithoutSignal),
     remarks(row, seeds),
@@ -38,7 +39,16 @@ function rowOf(row: Standing | Absence, seeds: number): readonly string[] {
 }
 
 export function taskTable({ task, budget, before, rows }: TaskStandings, seeds: number): string {
-  const columns = ["method", "rate", task.score, "over the budget", "steps", "no signal", "remarks"];
+  const columns = [
+    "method",
+    "rate",
+    task.score,
+    "over the budget",
+    "sampled",
+    "steps",
+    "no signal",
+    "remarks",
+  ];
   const lines = [columns, columns.map(() => "---"), ...rows.map((row) => rowOf(row, seeds))];
   const start = before === undefined ? "" : `, ${task.score} before training ${before.toFixed(3)}`;
   return [
