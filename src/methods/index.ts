@@ -8,6 +8,7 @@ export {
   copoAdvantageCard,
 } from "./advantage/copo.ts";
 export { type EmaAdvantageSettings, emaAdvantage, emaAdvantageCard } from "./advantage/ema.ts";
+export { type G2rpoAdvantageSettings, g2rpoAdvantage, g2rpoAdvantageCard } from "./advantage/g2rpo.ts";
 export { type GigpoAdvantageSettings, gigpoAdvantage, gigpoAdvantageCard } from "./advantage/gigpo.ts";
 export { type GroupAdvantageSettings, groupAdvantage } from "./advantage/group.ts";
 export {
