@@ -37,11 +37,10 @@ export function withRolloutBandits(method: Method, settings: BanditMethodSetting
       });
     }
     const arms = armsOf(groups, credits);
-    const candidates = new Set(arms.map(({ id }) => id));
     const kept = new Set(bandits.choose(arms).arms.map(({ id }) => id));
     return credits.map((credit, k): GroupCredit => {
       const trained = credit.advantages.map((row, i) => {
-        const left = candidates.has(idOf(k, i)) && !kept.has(idOf(k, i));
+        const left = !kept.has(idOf(k, i));
         return Uint8Array.from(row, (_, j) => (left ? 0 : (credit.trained?.[i]?.[j] ?? 1)));
       });
       const signal = credit.advantages.some((row, i) =>

@@ -96,6 +96,40 @@ describe("withRolloutBandits", () => {
     }
   });
 
+  it("tells the bandit of rewards, advantages, lengths and truncation", () => {
+    const method = withRolloutBandits(grpo({ groupSize: 2, epsilon: 0 }));
+    const call = { agent: "a", reward: 1, length: 7 };
+    const episodes = [
+      { reward: 1, calls: [call, { ...call, truncated: true }, { agent: "a", reward: 1 }] },
+      { reward: 0, calls: [{ ...call, reward: 0 }] },
+    ];
+    const groups = [{ task: "t", dataset: "", episodes }];
+    method.observe!({ step: 1, steps: 1, groups, statistics: { one: { entropy: 2 } } });
+    const { stored } = (method.state!() as { bandits: { stored: unknown[] } }).bandits;
+    expect(stored).toMatchObject([
+      {
+        id: "0/0",
+        group: "0",
+        reward: 1,
+        advantage: 1,
+        lengthShare: 15,
+        truncated: true,
+        entropy: 2,
+        age: 0,
+      },
+      {
+        id: "0/1",
+        group: "0",
+        reward: 0,
+        advantage: -1,
+        lengthShare: 7,
+        truncated: false,
+        entropy: 2,
+        age: 0,
+      },
+    ]);
+  });
+
   it("goes on from a checkpoint, with what the method remembers", () => {
     let count = 0;
     const remembering: Method = {

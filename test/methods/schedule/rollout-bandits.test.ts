@@ -256,6 +256,30 @@ describe("rolloutBandits", () => {
     ]);
   });
 
+  it("explores less from round to round", () => {
+    const falling = rolloutBandits({ exploration: [1, 0], explorationRounds: 2 });
+    const greedy = rolloutBandits({ exploration: [0, 0] });
+    const same = [1, 2, 3, 4].map((round) => {
+      falling.arrive(roundOf(round, 4, 8));
+      greedy.restore(falling.state());
+      return ids(falling.select()).join() === ids(greedy.select()).join();
+    });
+    expect(same).toEqual([false, false, true, true]);
+  });
+
+  it("goes through the replay so many times, and tells the first time's loss", () => {
+    const [once, often] = [1, 3].map((epochs) => {
+      const bandits = rolloutBandits({ epochs });
+      bandits.arrive(roundOf(1, 1, 4));
+      bandits.commit(bandits.select());
+      const { loss } = bandits.arrive(roundOf(2, 1, 4));
+      const { learner } = bandits.state() as { learner: { steps: number } };
+      return { loss, steps: learner.steps };
+    });
+    expect([once!.steps, often!.steps]).toEqual([1, 3]);
+    expect(often!.loss).toBe(once!.loss);
+  });
+
   it("selects in the order in which episodes came, whatever their groups", () => {
     const bandits = rolloutBandits({ keep: 1 });
     bandits.arrive([arm("a", "x"), arm("b", "y"), arm("c", "x"), arm("d", "y")]);
