@@ -29,6 +29,13 @@ export {
   type RewardLevel,
 } from "./gated-accumulation.ts";
 export {
+  groupJudgeCard,
+  groupJudgeReward,
+  type JudgeTrainingOptions,
+  judgeTraining,
+  readScoredRanking,
+} from "./group-judge.ts";
+export {
   type ConsistencyOptions,
   informationConsistency,
   informationConsistencyCard,
