@@ -22,7 +22,7 @@ const turns = ["left", "right", "up", "down"];
 const doors = Array.from({ length: doorCount }, (_, i) => `door-${i}`);
 const world = stream("league", "corridor");
 /** Which turn a door wants. Nobody is told. */
-const wanted: ReadonlyMap<string, string> = new Map(doors.map((door) => [door, world.pick(turns)]));
+export const wanted: ReadonlyMap<string, string> = new Map(doors.map((door) => [door, world.pick(turns)]));
 /** Where the starter is wrong. */
 const misjudged: ReadonlySet<string> = new Set(world.shuffled(doors).slice(0, misjudgedCount));
 
@@ -66,7 +66,7 @@ const trainCount = 400;
 const testCount = 64;
 
 /** Corridors of eight different doors; those of the test are not among those of the training. */
-function corridors(split: "train" | "test"): readonly CorridorTask[] {
+export function corridors(split: "train" | "test"): readonly CorridorTask[] {
   const seen = new Set<string>();
   const random = stream("league", "corridors");
   const drawn: CorridorTask[] = [];

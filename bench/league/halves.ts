@@ -54,7 +54,7 @@ const halvesTeam = workflow(
 );
 
 /** Which x are of which kind is drawn, so that no order of words helps. */
-function pairs(split: "train" | "test"): readonly HalvesTask[] {
+export function pairs(split: "train" | "test"): readonly HalvesTask[] {
   const drawn = stream("league", "halves").shuffled(xs);
   return drawn.flatMap((x, place) => {
     const kind = place % kinds;

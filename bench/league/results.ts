@@ -32,7 +32,6 @@ function parse(line: string, place: string): RaceResult | RaceFailure {
   }
 }
 
-/** A line of its own, even if the file's last one was cut off. */
 export async function addResult(file: string, result: RaceResult | RaceFailure): Promise<void> {
   await appendFile(file, `${JSON.stringify(result)}\n`);
 }
