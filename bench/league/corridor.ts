@@ -2,7 +2,7 @@
  * @file The corridor: sparse reward, long horizon. A guide sees a door and says a word; a walker hears the word, and not
  * the door, and turns one of four ways. Eight doors have to be passed, and only whoever has turned rightly at all of them is
  * rewarded, once, at the end: 16 calls, one bit. The starter mostly knows the turn, but at 12 of 48 doors it is mostly
- * wrong, so that one sampled episode in some fifty comes through, and greedily one corridor in eight.
+ * wrong: 1.5 % of its sampled episodes come through, and greedily one corridor in eight.
  */
 
 import { agent, stream, taskOf, workflow } from "troupe";
