@@ -9,45 +9,14 @@
 
 import type { MethodCard } from "../methods/card.ts";
 import type { UntypedTask } from "../workflow/workflow.ts";
-import { readRanking } from "./relative-judge.ts";
+import { resultText } from "./result-text.ts";
 import type { FinishedEpisode, RewardTerm } from "./reward.ts";
+import { readScoredRanking } from "./scored-ranking.ts";
 import { checkFinite, wrongRewardSetting } from "./setting.ts";
 import { perEpisode } from "./terms.ts";
 
 /** By |Δ_ref − Δ|; 0 beyond. */
 const margins: readonly number[] = [1, 0.6, 0.2];
-const highestScore = 10;
-
-/**
- * Reads `Ranking: 2 > 1 = 3` and `Scores: 1: 7, 2: 9, 3: 7`, in the last lines that have all labels.
- * @returns [labels] scores, integers from 0 to 10
- * @throws Error if a line is missing or wrong, or the scores imply another ranking
- */
-export function readScoredRanking(text: string, labels: readonly string[]): readonly number[] {
-  const ranks = readRanking(text, labels);
-  const scores = readScores(text, labels);
-  for (const [i, score] of scores.entries()) {
-    if (!(Number.isInteger(score) && score >= 0 && score <= highestScore))
-      throw new Error(`its score ${score} of ${labels[i]} is not an integer from 0 to ${highestScore}`);
-    for (let j = 0; j < i; j++) {
-      if (Math.sign(score - scores[j]!) !== Math.sign(ranks[i]! - ranks[j]!))
-        throw new Error(`its scores of ${labels[j]} and ${labels[i]} imply another ranking than it states`);
-    }
-  }
-  return scores;
-}
-
-function readScores(text: string, labels: readonly string[]): readonly number[] {
-  for (const line of text.split("\n").reverse()) {
-    const after = /scores?\W*:(.*)$/iu.exec(line)?.[1];
-    if (after === undefined) continue;
-    const pairs = [...after.matchAll(/([^\s,;:=[\]()*]+)[\])*]*\s*[:=]\s*(-?\d+(?:\.\d+)?)/gu)];
-    const found = new Map(pairs.map(([, label, score]) => [label!, Number(score)]));
-    if (pairs.length === labels.length && labels.every((label) => found.has(label)))
-      return labels.map((label) => found.get(label)!);
-  }
-  throw new Error(`no line of it scores ${labels.join(", ")}`);
-}
 
 /**
  * In [0, 2].
@@ -141,11 +110,6 @@ function read(
   } catch {
     return undefined;
   }
-}
-
-function resultText({ result }: FinishedEpisode): string {
-  if (typeof result === "string") return result;
-  throw new TypeError(`the result is a ${typeof result}, not a text: say with \`text\` what the judge wrote`);
 }
 
 export const groupJudgeCard: MethodCard = {

@@ -3,22 +3,12 @@
 export { type AnchorVerdict, anchoredScore, anchorWeight } from "./anchored.ts";
 export { type ApplyOptions, applyRewards, type EpisodeGroup } from "./apply.ts";
 export type { JudgeSettings } from "./ask.ts";
+export { type DynamicWeightsOptions, dynamicWeights, dynamicWeightsCard } from "./dynamic-weights.ts";
 export {
-  type DynamicWeightsOptions,
-  dynamicWeights,
-  dynamicWeightsCard,
-  type LearningSpeedOptions,
-  learningSpeedWeights,
-  slopeOf,
-} from "./dynamic-weights.ts";
-export {
-  annealedCap,
   type EffectiveActionsOptions,
   effectiveActions,
   effectiveActionsCard,
   effectiveShare,
-  type TurnCap,
-  turnCap,
 } from "./effective-actions.ts";
 export { type GainOptions, gainRewards } from "./gain-rewards.ts";
 export { allEqualToZero, type Condition, gate } from "./gate.ts";
@@ -28,13 +18,7 @@ export {
   gatedSum,
   type RewardLevel,
 } from "./gated-accumulation.ts";
-export {
-  groupJudgeCard,
-  groupJudgeReward,
-  type JudgeTrainingOptions,
-  judgeTraining,
-  readScoredRanking,
-} from "./group-judge.ts";
+export { groupJudgeCard, groupJudgeReward, type JudgeTrainingOptions, judgeTraining } from "./group-judge.ts";
 export {
   type ConsistencyOptions,
   informationConsistency,
@@ -43,6 +27,9 @@ export {
   wordEntropy,
 } from "./information-consistency.ts";
 export { type CallJudgeOptions, callJudge, type JudgeOptions, judge, readScore } from "./judge.ts";
+export { leafF1 } from "./leaf-f1.ts";
+export { type LearningSpeedOptions, learningSpeedWeights, slopeOf } from "./learning-speed.ts";
+export { lengthBonus, lengthBonusCard, shorterIsBetter, thoughtLength } from "./length-bonus.ts";
 export {
   type PercentileOptions,
   type PercentileRewardOptions,
@@ -52,17 +39,16 @@ export {
   percentileScore,
   percentilesOf,
 } from "./percentile-reward.ts";
+export { type CutoffOptions, jensenShannon, ndcg, recallAt } from "./ranking-metrics.ts";
 export {
   dominance,
   type EntropyProfile,
   entropyProfile,
-  lengthBonus,
   type RankFailedOptions,
   type RankingOptions,
   rankFailed,
   rankingReward,
   rankingRewardCard,
-  shorterIsBetter,
 } from "./ranking-reward.ts";
 export {
   type Candidate,
@@ -76,6 +62,16 @@ export {
   shareBeaten,
 } from "./relative-judge.ts";
 export {
+  goldScores,
+  type RankingAnswer,
+  type RerankGold,
+  type RerankOptions,
+  readRerank,
+  reranking,
+  rerankReward,
+  rerankRewardCard,
+} from "./rerank-reward.ts";
+export {
   type FinishedEpisode,
   type Json,
   needsOf,
@@ -88,6 +84,7 @@ export {
   usageOf,
 } from "./reward.ts";
 export { type CostDiscountOptions, clip, costDiscount } from "./scale.ts";
+export { readScoredRanking } from "./scored-ranking.ts";
 export { type RewardStage, type StageEnd, stages } from "./stages.ts";
 export {
   type ActionMatch,
@@ -99,7 +96,6 @@ export {
   stepRewards,
 } from "./step-reward.ts";
 export {
-  leafF1,
   type StructuredOptions,
   type StructureParts,
   type StructureRules,
@@ -114,11 +110,11 @@ export { exactMatch, normaliseAnswer, tokenF1 } from "./text-match.ts";
 export {
   multisetJaccard,
   type ToolMatchOptions,
-  thoughtLength,
   toolCorrectness,
   toolMatch,
   toolMatchCard,
 } from "./tool-match.ts";
+export { annealedCap, type TurnCap, turnCap, turnCapCard } from "./turn-cap.ts";
 export {
   type AskTurn,
   askRewards,

@@ -2,7 +2,7 @@
  * @file Ranking reward of R³, for responses that failed or were cut: peak_i = mean of the k_i largest token entropies,
  * k_i = max(1, ⌊p L_i⌋), global_i = mean of all; i dominates j if peak_i > peak_j and global_i < global_j; ranked by how many
  * each dominates, rank r of N earns R_max (1 − r / (N − 1)). Thinking hard at few places and calmly elsewhere is worth more,
- * so that a group of failures still has a signal. And its length bonus for correct answers, max(0, 1 − length / limit).
+ * so that a group of failures still has a signal. Its bonus for short correct answers is `length-bonus.ts`.
  * Source: "R³" (arXiv 2601.19620), read in full. p, R_max were not retrieved: CHOSEN 0.2 and 0.5. CHOSEN: ties share the mean
  * of their ranks, since the order of a batch says nothing; one response alone earns 0.
  */
@@ -12,11 +12,9 @@ import type { CallRecord } from "../workflow/trajectory.ts";
 import type { UntypedTask } from "../workflow/workflow.ts";
 import type { FinishedEpisode, RewardTerm } from "./reward.ts";
 import { checkFinite, wrongRewardSetting } from "./setting.ts";
-import { groupReward, reward } from "./terms.ts";
-import { outputTokens } from "./usage.ts";
+import { groupReward } from "./terms.ts";
 
 const defaults = { topShare: 0.2, largest: 0.5, ties: "average" } as const;
-const defaultLimit = 32_768;
 
 export interface RankingOptions {
   /** p in (0, 1]: share of a response's tokens whose entropies make its peak. Default 0.2 (CHOSEN). */
@@ -129,49 +127,21 @@ const surprisals =
 const isOf = (call: CallRecord, agent: string | undefined) =>
   call.status === "complete" && (agent === undefined || call.agent === agent);
 
-/** max(0, 1 − length / limit). Default limit 32,768 tokens (paper). */
-export function lengthBonus(length: number, limit: number = defaultLimit): number {
-  if (!(length >= 0)) throw wrongRewardSetting("A length bonus", "length", length, "at least 0");
-  if (!(limit > 0)) throw wrongRewardSetting("A length bonus", "limit", limit, "above 0");
-  return Math.max(0, 1 - length / limit);
-}
-
-/** {@link lengthBonus} of the output tokens of a correct episode; 0 of a wrong one. */
-export function shorterIsBetter<Task = UntypedTask>(
-  name: string,
-  {
-    correct,
-    limit = defaultLimit,
-    agent,
-  }: {
-    readonly correct: (episode: FinishedEpisode<NoInfer<Task>>) => boolean;
-    readonly limit?: number;
-    readonly agent?: string;
-  },
-): RewardTerm<Task> {
-  lengthBonus(0, limit);
-  const count = outputTokens(agent);
-  const term = reward<Task>(name, (episode) => (correct(episode) ? lengthBonus(count(episode), limit) : 0));
-  return agent === undefined ? term : { ...term, needs: { agents: [agent] } };
-}
-
 export const rankingRewardCard: MethodCard = {
   name: "ranking-reward",
-  title: "Ranking reward and length bonus (R³)",
+  title: "Ranking reward (R³)",
   stage: "reward",
   line: "Ranks a group's failed or cut responses by their entropies, so that hard tasks still have a signal.",
-  use: 'import { rankFailed, rankingReward, shorterIsBetter } from "troupe/rewards"',
+  use: 'import { rankFailed, rankingReward } from "troupe/rewards"',
   formula: [
     "peak_i = mean of the max(1, ⌊p L_i⌋) largest H_t, global_i = mean H_t",
     "S_i = |{j : peak_i > peak_j and global_i < global_j}|, ranked by S, largest first: r = 0 … N − 1",
     "reward = R_max (1 − r / (N − 1)), ties share the mean rank; N = 1: 0",
-    "bonus of a correct answer = max(0, 1 − tokens / limit)",
   ],
   defaults: {
     topShare: { value: defaults.topShare, source: "CHOSEN: not retrieved" },
     largest: { value: defaults.largest, source: "CHOSEN: not retrieved" },
     ties: { value: defaults.ties, source: "CHOSEN: the paper does not say" },
-    limit: { value: defaultLimit, source: "paper" },
   },
   source: "R³, arXiv 2601.19620",
   notes: ["rankFailed takes −ℓ of the sampled tokens for H unless it is given entropies (CHOSEN)."],

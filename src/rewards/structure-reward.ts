@@ -8,6 +8,8 @@
 
 import type { MethodCard } from "../methods/card.ts";
 import type { UntypedTask } from "../workflow/workflow.ts";
+import { leafF1 } from "./leaf-f1.ts";
+import { resultText } from "./result-text.ts";
 import type { FinishedEpisode, RewardTerm } from "./reward.ts";
 import { checkFinite, wrongRewardSetting } from "./setting.ts";
 import { perEpisode } from "./terms.ts";
@@ -84,21 +86,6 @@ function parsedJson(text: string): { readonly value: unknown } | undefined {
   }
 }
 
-/** F1 over the leaves of two JSON values, each with its path; lists are compared place by place. Two without leaves: 1. */
-export function leafF1(left: unknown, right: unknown): number {
-  const remaining = new Set(leavesOf(right));
-  const gold = remaining.size;
-  const own = leavesOf(left);
-  if (own.length === 0 && gold === 0) return 1;
-  const common = own.filter((leaf) => remaining.has(leaf)).length;
-  return (2 * common) / (own.length + gold);
-}
-
-const leavesOf = (value: unknown, path = "$"): readonly string[] =>
-  typeof value === "object" && value !== null
-    ? Object.entries(value).flatMap(([key, inner]) => leavesOf(inner, `${path}.${JSON.stringify(key)}`))
-    : [`${path}=${JSON.stringify(value)}`];
-
 export interface StructuredOptions<Task> extends Omit<StructureRules, "reference"> {
   /** Default: the result, if it is a text. */
   readonly text?: (episode: FinishedEpisode<Task>) => string;
@@ -137,11 +124,6 @@ export function structured<Task = UntypedTask>(
       ],
     };
   });
-}
-
-function resultText({ result }: FinishedEpisode): string {
-  if (typeof result === "string") return result;
-  throw new TypeError(`the result is a ${typeof result}, not a text: say with \`text\` what was written`);
 }
 
 export const structureRewardCard: MethodCard = {

@@ -15,7 +15,7 @@ import type { FinishedEpisode, RewardTerm } from "./reward.ts";
 import { wrongRewardSetting } from "./setting.ts";
 import { perEpisode } from "./terms.ts";
 
-const defaults = { range: 3, limit: 512 } as const;
+const defaults = { range: 3 } as const;
 
 /** Σ min / (|a| + |b| − Σ min) over multisets; equal ones are 1, also two empty ones. */
 export function multisetJaccard(left: readonly string[], right: readonly string[]): number {
@@ -81,13 +81,6 @@ function argumentMatch(made: ChatToolCall, wanted: ChatToolCall): number {
 
 const plain = (tools: readonly ChatToolCall[]) =>
   tools.map((tool) => ({ name: tool.name, arguments: tool.arguments }));
-
-/** ToolRL's length term: min(1, words of the thought / limit). Default 512 words. */
-export function thoughtLength(thought: string, limit: number = defaults.limit): number {
-  if (!(limit > 0)) throw wrongRewardSetting("A thought length", "limit", limit, "above 0");
-  const words = thought.split(/\s+/u).filter((word) => word !== "").length;
-  return Math.min(1, words / limit);
-}
 
 export interface ToolMatchOptions<Task> {
   /** What should have been called, in any order. */
@@ -157,7 +150,6 @@ export const toolMatchCard: MethodCard = {
   ],
   defaults: {
     range: { value: defaults.range, source: "paper" },
-    limit: { value: defaults.limit, source: "official code" },
   },
   source: "ToolRL, arXiv 2504.13958",
 };

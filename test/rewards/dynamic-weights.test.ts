@@ -1,11 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  dynamicWeights,
-  dynamicWeightsCard,
-  learningSpeedWeights,
-  slopeOf,
-} from "../../src/rewards/dynamic-weights.ts";
+import { dynamicWeights, dynamicWeightsCard } from "../../src/rewards/dynamic-weights.ts";
+import { learningSpeedWeights, slopeOf } from "../../src/rewards/learning-speed.ts";
 import { type Json, RewardDefinitionError, type RewardTerm } from "../../src/rewards/reward.ts";
 import { sum } from "../../src/rewards/sum.ts";
 import { reward } from "../../src/rewards/terms.ts";

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { groupJudgeReward, judgeTraining, readScoredRanking } from "../../src/rewards/group-judge.ts";
+import { groupJudgeReward, judgeTraining } from "../../src/rewards/group-judge.ts";
 import { listed, relativeJudge } from "../../src/rewards/relative-judge.ts";
 import { needsOf, RewardDefinitionError } from "../../src/rewards/reward.ts";
+import { readScoredRanking } from "../../src/rewards/scored-ranking.ts";
 import { scriptedPolicy } from "../../src/testing/index.ts";
 import { context, episodes, totals } from "./episodes.ts";
 

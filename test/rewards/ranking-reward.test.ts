@@ -3,11 +3,9 @@ import { describe, expect, it } from "vitest";
 import {
   dominance,
   entropyProfile,
-  lengthBonus,
   rankFailed,
   rankingReward,
   rankingRewardCard,
-  shorterIsBetter,
 } from "../../src/rewards/ranking-reward.ts";
 import { needsOf, RewardDefinitionError } from "../../src/rewards/reward.ts";
 import { between } from "../methods/numbers.ts";
@@ -107,7 +105,7 @@ describe("rankingReward", () => {
   });
 
   it("has the defaults of its card", () => {
-    const { topShare, largest, ties, limit } = rankingRewardCard.defaults;
+    const { topShare, largest, ties } = rankingRewardCard.defaults;
     const told = {
       topShare: topShare!.value as number,
       largest: largest!.value as number,
@@ -121,7 +119,6 @@ describe("rankingReward", () => {
     ];
     expect(rankingReward(rows)).toEqual(rankingReward(rows, told));
     expect(rankingReward(rows)).not.toEqual(rankingReward(rows, { ...told, topShare: 1 }));
-    expect(lengthBonus(1000)).toBe(lengthBonus(1000, limit!.value as number));
   });
 });
 
@@ -180,27 +177,5 @@ describe("rankFailed", () => {
       },
     });
     expect(await totals(term, [told(false, [-1])])).toEqual(["E_REWARD_THREW"]);
-  });
-});
-
-describe("length bonus", () => {
-  it("falls from 1 to 0 at the limit, for correct answers only", async () => {
-    expect(lengthBonus(0)).toBe(1);
-    expect(lengthBonus(8192)).toBe(0.75);
-    expect(lengthBonus(40_000)).toBe(0);
-    const of = (result: unknown, tokens: number, agent = "a") =>
-      episode({
-        result,
-        calls: [
-          { agent, output: new Int32Array(tokens) },
-          { agent: "b", output: new Int32Array(5) },
-        ],
-      });
-    const term = shorterIsBetter("brief", { correct: ({ result }) => result === true, limit: 20 });
-    expect(await totals(term, [of(true, 5), of(false, 5), of(true, 30)])).toEqual([0.5, 0, 0]);
-    const own = shorterIsBetter("brief", { correct: () => true, limit: 20, agent: "a" });
-    expect(await totals(own, [of(true, 5)])).toEqual([0.75]);
-    expect(() => lengthBonus(-1)).toThrow(RewardDefinitionError);
-    expect(() => shorterIsBetter("brief", { correct: () => true, limit: 0 })).toThrow(RewardDefinitionError);
   });
 });

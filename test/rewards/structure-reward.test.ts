@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { leafF1 } from "../../src/rewards/leaf-f1.ts";
 import { RewardDefinitionError } from "../../src/rewards/reward.ts";
 import {
-  leafF1,
   structured,
   structureParts,
   structureReward,

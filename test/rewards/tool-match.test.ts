@@ -2,13 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ChatToolCall } from "../../src/engine/policy.ts";
 import { needsOf, RewardDefinitionError } from "../../src/rewards/reward.ts";
-import {
-  multisetJaccard,
-  thoughtLength,
-  toolCorrectness,
-  toolMatch,
-  toolMatchCard,
-} from "../../src/rewards/tool-match.ts";
+import { multisetJaccard, toolCorrectness, toolMatch, toolMatchCard } from "../../src/rewards/tool-match.ts";
 import { context, episode, episodes, totals } from "./episodes.ts";
 
 const tool = (name: string, given: Readonly<Record<string, unknown>> = {}): ChatToolCall => ({
@@ -98,18 +92,8 @@ describe("toolCorrectness", () => {
     for (const range of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
       expect(() => toolCorrectness([], [], range)).toThrow(RewardDefinitionError);
     expect(() => toolMatch("tools", { gold: () => [], range: 0 })).toThrow(RewardDefinitionError);
-    const { range, limit } = toolMatchCard.defaults;
+    const { range } = toolMatchCard.defaults;
     expect(toolCorrectness([weather], [weather])).toBe(range!.value);
-    expect(thoughtLength("a ".repeat(8))).toBe(8 / (limit!.value as number));
-  });
-});
-
-describe("thoughtLength", () => {
-  it("rises to 1 at the limit", () => {
-    expect(thoughtLength(" one two\nthree ", 4)).toBe(0.75);
-    expect(thoughtLength("a b c d e", 4)).toBe(1);
-    expect(thoughtLength("  ", 4)).toBe(0);
-    expect(() => thoughtLength("a", 0)).toThrow(RewardDefinitionError);
   });
 });
 
