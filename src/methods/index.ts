@@ -1,5 +1,12 @@
 /** @file Public surface of `troupe/methods`. */
 
+export { type BestOnlySettings, bestOnly, bestOnlyCard } from "./advantage/best-only.ts";
+export {
+  type BestAgainstWorstSettings,
+  bestAgainstWorst,
+  bestAgainstWorstCard,
+} from "./advantage/best-worst.ts";
+export { type CalibratedSettings, calibrated, calibratedCard } from "./advantage/calibrated.ts";
 export {
   answerEntropy,
   answerOf,
@@ -21,6 +28,16 @@ export { withoutRecalled, withoutRecalledCard } from "./advantage/without-recall
 export { type Aggregation, tokenWeight } from "./aggregation.ts";
 export { type Ar3poSettings, ar3po, ar3poCard } from "./ar3po.ts";
 export type { MethodCard, MethodDefault, MethodStage } from "./card.ts";
+export {
+  type CgpoSettings,
+  type CodpoSettings,
+  codpo,
+  codpoCard,
+  crpg,
+  crpgCard,
+  crraft,
+  crraftCard,
+} from "./cgpo.ts";
 export { type CispoSettings, cispo, cispoCard } from "./cispo.ts";
 export { compose, type MethodParts } from "./compose.ts";
 export { type CopoSettings, copo, copoCard } from "./copo.ts";
@@ -28,6 +45,7 @@ export { broadcast, broadcastCard } from "./credit/broadcast.ts";
 export { perAgent, perAgentCard, perAgentTurn, perAgentTurnCard } from "./credit/per-agent.ts";
 export { type TreeMeanSettings, treeMean, treeMeanCard } from "./credit/tree-mean.ts";
 export { type DapoSettings, dapo, dapoCard } from "./dapo.ts";
+export { type DpoSettings, dpo, dpoCard } from "./dpo.ts";
 export { type DrGrpoSettings, drGrpo, drGrpoCard } from "./dr-grpo.ts";
 export { type EmaGrpoSettings, emaGrpo, emaGrpoCard } from "./ema-grpo.ts";
 export { LossError, MethodSettingsError } from "./errors.ts";
@@ -42,7 +60,10 @@ export { type KlEstimator, type KlPlace, type KlSettings, klGradient, klValue } 
 export { type ClippedImportanceSettings, clippedImportance, clippedImportanceCard } from "./loss/cispo.ts";
 export { type ClippedSettings, clipped } from "./loss/clipped.ts";
 export { type SequenceRatioSettings, sequenceRatio, sequenceRatioCard } from "./loss/gspo.ts";
+export { type LikelihoodSettings, likelihood, likelihoodCard } from "./loss/likelihood.ts";
 export { type PolicyGradientSettings, policyGradient, policyGradientCard } from "./loss/policy-gradient.ts";
+export { type PreferenceSettings, preference, preferenceCard } from "./loss/preference.ts";
+export { type SoftGateSettings, softGate, softGateCard } from "./loss/sapo.ts";
 export type {
   BatchCall,
   BatchEstimates,
@@ -75,12 +96,28 @@ export type {
   TokenWeight,
 } from "./parts.ts";
 export { type PpoSettings, ppo } from "./ppo.ts";
+export { type EntropyBonusSettings, entropyBonus, entropyBonusCard } from "./regulariser/entropy-bonus.ts";
+export { type EntropyHingeSettings, entropyHinge, entropyHingeCard } from "./regulariser/entropy-hinge.ts";
+export { type EpoSettings, epo, epoCard } from "./regulariser/epo.ts";
+export { type KlPenaltySettings, klPenalty, klPenaltyCard } from "./regulariser/kl.ts";
 export { type ReinforceSettings, reinforce, reinforceCard } from "./reinforce.ts";
+export {
+  type ReinforcePlusPlusSettings,
+  reinforcePlusPlus,
+  reinforcePlusPlusCard,
+} from "./reinforce-plus-plus.ts";
+export {
+  type RejectionSamplingSettings,
+  rejectionSampling,
+  rejectionSamplingCard,
+} from "./rejection-sampling.ts";
 export { type RlooSettings, rloo, rlooCard } from "./rloo.ts";
 export { type AdaptiveSettings, adaptive, adaptiveCard, expectedEpisodes } from "./sampler/adaptive.ts";
 export { type BranchingSettings, branching, branchingCard } from "./sampler/branching.ts";
 export { type DynamicSamplingSettings, dynamicSampling, dynamicSamplingCard } from "./sampler/dynamic.ts";
 export { fixedGroups } from "./sampler/fixed.ts";
+export { type SapoSettings, sapo, sapoCard } from "./sapo.ts";
 export { type FocalWeightSettings, focalWeight, focalWeightCard } from "./weight/focal.ts";
+export { type KlInRewardSettings, klInReward, klInRewardCard } from "./weight/kl-in-reward.ts";
 export { type WhitenedSettings, whitened, whitenedCard } from "./weight/whitened.ts";
 export { type BatchScope, type WhitenSettings, whiten } from "./whiten.ts";
