@@ -31,14 +31,23 @@ export function registerMethods(program: Command): void {
       }
       if (name !== undefined) {
         const card = findCard(name);
-        if (json === true) printJson(card);
+        if (json === true) printJson(asFacts(card));
         else print(describeCard(card));
         return;
       }
       const cards = stage === undefined ? catalog : cardsOfStage(stage);
-      if (json === true) printJson(cards);
+      if (json === true) printJson(cards.map(asFacts));
       else print(`${describeCards(cards)}\n\n\`troupe methods <name>\` prints formula, defaults and source.`);
     });
+}
+
+/** JSON has no Infinity; as text it is at least not lost. */
+export function asFacts(card: MethodCard): MethodCard {
+  const defaults = Object.entries(card.defaults).map(([name, { value, source }]) => {
+    const said = typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+    return [name, { value: said, source }] as const;
+  });
+  return { ...card, defaults: Object.fromEntries(defaults) };
 }
 
 /** Stage by stage, names aligned over all of them, what is too long on further lines. */
