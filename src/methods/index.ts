@@ -19,6 +19,11 @@ export { type G2rpoAdvantageSettings, g2rpoAdvantage, g2rpoAdvantageCard } from 
 export { type GigpoAdvantageSettings, gigpoAdvantage, gigpoAdvantageCard } from "./advantage/gigpo.ts";
 export { type GroupAdvantageSettings, groupAdvantage } from "./advantage/group.ts";
 export {
+  type TrackedBaselineSettings,
+  trackedBaseline,
+  trackedBaselineCard,
+} from "./advantage/tracked-baseline.ts";
+export {
   type TreeGrpoAdvantageSettings,
   treeGrpoAdvantage,
   treeGrpoAdvantageCard,
@@ -27,6 +32,7 @@ export { treeRpoAdvantage, treeRpoAdvantageCard } from "./advantage/tree-rpo.ts"
 export { withoutRecalled, withoutRecalledCard } from "./advantage/without-recalled.ts";
 export { type Aggregation, tokenWeight } from "./aggregation.ts";
 export { type Ar3poSettings, ar3po, ar3poCard } from "./ar3po.ts";
+export { taskWeight } from "./beta-tracker.ts";
 export type { MethodCard, MethodDefault, MethodStage } from "./card.ts";
 export {
   type CgpoSettings,
@@ -83,6 +89,7 @@ export type {
   SamplingView,
   StepFacts,
 } from "./method.ts";
+export { type MssrSettings, mssr, mssrCard } from "./mssr.ts";
 export type {
   AdvantagePart,
   CreditAssigner,
@@ -117,6 +124,7 @@ export { type BranchingSettings, branching, branchingCard } from "./sampler/bran
 export { type DynamicSamplingSettings, dynamicSampling, dynamicSamplingCard } from "./sampler/dynamic.ts";
 export { fixedGroups } from "./sampler/fixed.ts";
 export { type SapoSettings, sapo, sapoCard } from "./sapo.ts";
+export { type EntropyShapingSettings, entropyShaping, entropyShapingCard } from "./weight/entropy-shaping.ts";
 export { type FocalWeightSettings, focalWeight, focalWeightCard } from "./weight/focal.ts";
 export { type KlInRewardSettings, klInReward, klInRewardCard } from "./weight/kl-in-reward.ts";
 export { type WhitenedSettings, whitened, whitenedCard } from "./weight/whitened.ts";

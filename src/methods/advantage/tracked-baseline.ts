@@ -1,0 +1,153 @@
+/**
+ * @file A baseline that is remembered task by task, for one episode a task:
+ *
+ *   A = whitened over the step of (r − v̂),   v̂ as it was before the step      (`beta-tracker.ts`)
+ *
+ * Source: MSSR (arXiv 2512.18215) and the configuration of its code: η in [0.875, 0.96], KL_target 0.06, v̂ = ½ at first.
+ * CHOSEN: a + b = 1 / (1 − η_min) = 8 at first; mean and deviation over one value an episode; rewards beyond right and
+ * wrong are remembered as those. Changed: v̂ begins at ½, where the paper begins with one sample a task.
+ */
+
+import {
+  type Beta,
+  betaAfter,
+  betaMean,
+  keptShare,
+  readTracker,
+  type TrackerState,
+} from "../beta-tracker.ts";
+import type { MethodCard } from "../card.ts";
+import { episodeValue } from "../episode-value.ts";
+import { wrongSetting } from "../errors.ts";
+import { leastDeviation, spreadOf } from "../group-advantage.ts";
+import type { StepFacts } from "../method.ts";
+import { checkNumber } from "../number-setting.ts";
+import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
+
+export interface TrackedBaselineSettings {
+  /** η_min. Default 0.875 (MSSR). */
+  readonly leastKept?: number;
+  /** η_max. Default 0.96 (MSSR). */
+  readonly mostKept?: number;
+  /** Nats a token. Default 0.06 (MSSR's configuration; its sweep favours 0.01). */
+  readonly klTarget?: number;
+  /** v̂ of a task that was never met. Default 0.5 (MSSR). */
+  readonly first?: number;
+  /** The reward of a right episode. Default 1. */
+  readonly right?: number;
+  /** The reward of a wrong episode. Default 0. */
+  readonly wrong?: number;
+  /** false: A = r − v̂. Default true. */
+  readonly whiten?: boolean;
+  /** Default 0. */
+  readonly ddof?: 0 | 1;
+  /** Added to the standard deviation. Default 1e-6. */
+  readonly epsilon?: number;
+}
+
+/** Steps whose KL counts. */
+const recentSteps = 20;
+
+/** @throws MethodSettingsError E_METHOD_SETTING */
+export function trackedBaseline(given: TrackedBaselineSettings = {}): AdvantagePart & {
+  readonly compares: "steps";
+  readonly gives: "advantages";
+} {
+  const settings: Required<TrackedBaselineSettings> = {
+    leastKept: 0.875,
+    mostKept: 0.96,
+    klTarget: 0.06,
+    first: 0.5,
+    right: 1,
+    wrong: 0,
+    whiten: true,
+    ddof: 0,
+    epsilon: 1e-6,
+    ...given,
+  };
+  const { leastKept, mostKept, klTarget, first, right, wrong, ddof } = settings;
+  if (!(leastKept >= 0 && leastKept < 1))
+    throw wrongSetting("trackedBaseline", "leastKept", leastKept, "at least 0 and below 1");
+  checkNumber("trackedBaseline", "mostKept", mostKept, { least: leastKept, most: 1 });
+  checkNumber("trackedBaseline", "klTarget", klTarget, { above: 0 });
+  checkNumber("trackedBaseline", "first", first, { least: 0, most: 1 });
+  checkNumber("trackedBaseline", "wrong", wrong);
+  checkNumber("trackedBaseline", "right", right, { above: wrong });
+  checkNumber("trackedBaseline", "epsilon", settings.epsilon, { least: 0 });
+  if (ddof !== 0 && ddof !== 1) throw wrongSetting("trackedBaseline", "ddof", ddof, "0 or 1");
+
+  const mass = 1 / (1 - leastKept);
+  const unknown: Beta = { a: first * mass, b: (1 - first) * mass };
+  let known: TrackerState = { tasks: {}, kls: [] };
+  const betaOf = (task: string): Beta => (Object.hasOwn(known.tasks, task) ? known.tasks[task]! : unknown);
+
+  const observe = ({ groups, statistics }: StepFacts) => {
+    const kl = Object.values(statistics).flatMap((means) => (means.kl === undefined ? [] : [means.kl]));
+    const kls = kl.length === 0 ? known.kls : [...known.kls, meanOf(kl)].slice(-recentSteps);
+    const keep = keptShare(kls, { least: leastKept, most: mostKept, klTarget });
+    known = { tasks: known.tasks, kls };
+    for (const { task, episodes } of groups) {
+      const now = episodes.filter(({ recalled }) => recalled !== true);
+      if (now.length === 0) continue;
+      const share = (meanOf(now.map(episodeValue)) - wrong) / (right - wrong);
+      const after = betaAfter(betaOf(task), Math.min(Math.max(share, 0), 1), keep);
+      known = { kls, tasks: { ...known.tasks, [task]: after } };
+    }
+  };
+
+  const advantages = (groups: readonly JudgedGroup[]): readonly GroupAdvantages[] => {
+    const raw = groups.map(({ group, values }) => {
+      const baseline = wrong + (right - wrong) * betaMean(betaOf(group.task));
+      return values.map((row) => row.map((value) => value - baseline));
+    });
+    const episodes = raw.flatMap((rows) =>
+      rows.filter(({ length }) => length > 0).map((row) => meanOf([...row])),
+    );
+    const { mean, deviation } = settings.whiten ? spreadOf(episodes, ddof) : { mean: 0, deviation: 1 };
+    const scale = settings.whiten ? (deviation < leastDeviation ? 0 : 1 / (deviation + settings.epsilon)) : 1;
+    return raw.map((rows) => {
+      const found = rows.map((row) => row.map((value) => (value - mean) * scale));
+      return { advantages: found, hasSignal: found.some((row) => row.some((value) => value !== 0)) };
+    });
+  };
+  return Object.freeze({
+    stage: "advantage",
+    name: "tracked-baseline",
+    compares: "steps",
+    gives: "advantages",
+    settings,
+    advantages,
+    observe,
+    state: () => known,
+    restore: (state) => {
+      known = readTracker(state);
+    },
+  } satisfies AdvantagePart);
+}
+
+const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+export const trackedBaselineCard: MethodCard = {
+  name: "tracked-baseline",
+  title: "Tracked baseline",
+  stage: "advantage",
+  line: "one episode a task, compared with how often the task was solved before: no groups to pay for",
+  use: 'import { trackedBaseline } from "troupe/methods"',
+  formula: [
+    "A = whitened over the step of (r − v̂), v̂ = a / (a + b) of the task",
+    "a ← η a + r, b ← η b + 1 − r; η = η_max − min(KL̄ / KL_target, 1) (η_max − η_min)",
+  ],
+  defaults: {
+    leastKept: { value: 0.875, source: "official configuration" },
+    mostKept: { value: 0.96, source: "official configuration" },
+    klTarget: { value: 0.06, source: "official configuration; the paper's sweep favours 0.01" },
+    first: { value: 0.5, source: "official configuration" },
+    right: { value: 1, source: "CHOSEN: rewards of 0 and 1" },
+    wrong: { value: 0, source: "CHOSEN: rewards of 0 and 1" },
+    whiten: { value: true, source: "paper" },
+    ddof: { value: 0, source: "CHOSEN: as printed; verl computes 1" },
+    epsilon: { value: 1e-6, source: "verl" },
+  },
+  source: "MSSR (arXiv 2512.18215)",
+  notes: ["CHOSEN: the rule for η, and a + b = 8 at first", "Begins at ½ instead of with one sample a task"],
+};
