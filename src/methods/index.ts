@@ -124,6 +124,48 @@ export { type BranchingSettings, branching, branchingCard } from "./sampler/bran
 export { type DynamicSamplingSettings, dynamicSampling, dynamicSamplingCard } from "./sampler/dynamic.ts";
 export { fixedGroups } from "./sampler/fixed.ts";
 export { type SapoSettings, sapo, sapoCard } from "./sapo.ts";
+export {
+  type Arm,
+  type BanditMethodSettings,
+  type DistillationSettings,
+  type EpisodeRequest,
+  type EpisodeSchedule,
+  extraPasses,
+  type InfiniteSampling,
+  type InfiniteSamplingSettings,
+  infiniteSampling,
+  infiniteSamplingCard,
+  type LengthPredictor,
+  type MakespanPlan,
+  type MakespanSettings,
+  type Manger,
+  type MangerSettings,
+  manger,
+  mangerCard,
+  type OrderRule,
+  orderByLength,
+  type PlannedSchedule,
+  planMakespan,
+  type RandomDistillation,
+  type ReuseCountSettings,
+  type ReusedCall,
+  type RolloutBanditSettings,
+  type RolloutBandits,
+  type RunningQuantileSettings,
+  randomDistillation,
+  reuseCounts,
+  rolloutBandits,
+  rolloutBanditsCard,
+  runInSchedule,
+  runningQuantile,
+  type Selection,
+  type SlotMode,
+  type SlotTimes,
+  type StoredArm,
+  simulateSlots,
+  textEmbedding,
+  withRolloutBandits,
+} from "./schedule/index.ts";
 export { type EntropyShapingSettings, entropyShaping, entropyShapingCard } from "./weight/entropy-shaping.ts";
 export { type FocalWeightSettings, focalWeight, focalWeightCard } from "./weight/focal.ts";
 export { type KlInRewardSettings, klInReward, klInRewardCard } from "./weight/kl-in-reward.ts";
