@@ -154,7 +154,12 @@ export function randomBatch(method: Method, options: RandomBatchOptions = {}): R
     ...(seed % 2 === 1
       ? {
           importance: numbers(size, 0.3, 2),
-          mask: Uint8Array.from({ length: size }, () => (random.integer(5) === 0 ? 0 : 1)),
+          // Never a whole call: one without tokens is in no batch.
+          mask: Uint8Array.from(
+            calls.flatMap(({ length }) =>
+              Array.from({ length }, (_, t) => (t > 0 && random.integer(3) === 0 ? 0 : 1)),
+            ),
+          ),
         }
       : {}),
     ...(linked.some((link) => link >= 0) ? { links: linked } : {}),

@@ -19,6 +19,7 @@ import type {
   TrainingSequence,
 } from "../engine/policy.ts";
 import type { PolicySpec } from "../engine/policy-spec.ts";
+import { countValueHeads, type ValueHeads } from "../engine/value-heads.ts";
 import { TroupeError } from "../errors.ts";
 import { uniformAt } from "../random/stream.ts";
 import { WordTokenizer } from "./word-tokenizer.ts";
@@ -30,8 +31,8 @@ export interface TabularPolicyOptions {
   readonly words: readonly string[];
   /** Default 64. */
   readonly contextLength?: number;
-  /** A value for every pair of last tokens, for methods that need a value head. Default false. */
-  readonly valueHead?: boolean;
+  /** A value for every pair of last tokens, or so many, for methods that need value heads. Default false. */
+  readonly valueHead?: ValueHeads;
 }
 
 /**
@@ -39,12 +40,13 @@ export interface TabularPolicyOptions {
  * const policies = { toy: tabularPolicy({ words: ["red", "blue", "pick"] }) };
  */
 export function tabularPolicy(options: TabularPolicyOptions): PolicySpec<TabularPolicy> {
+  const heads = countValueHeads(options.valueHead);
   return {
     kind: "tabular",
     settings: {
       words: options.words.length,
       contextLength: options.contextLength ?? 64,
-      ...(options.valueHead === true ? { valueHead: true } : {}),
+      ...(heads > 0 ? { valueHead: heads === 1 ? true : heads } : {}),
     },
     open: async ({ name }) => new TabularPolicy(name, options),
   };
@@ -55,10 +57,12 @@ export class TabularPolicy implements TrainablePolicy {
   readonly tokenizer: WordTokenizer;
   readonly contextLength: number;
   #version = 0;
-  /** [V · V, V] logits of the next token after a pair; then [V · V] values of the pairs, where there is a value head. */
+  /** [V · V, V] logits of the next token after a pair; then [V · V, K] values of the pairs, with K value heads. */
   readonly #table: Float32Array;
-  /** Where the values begin; −1 without a value head. */
+  /** Where the values begin. */
   readonly #valuesAt: number;
+  /** K; 0 without a value head. */
+  readonly #heads: number;
   readonly #gradient: Float32Array;
   readonly #first: Float32Array;
   readonly #second: Float32Array;
@@ -70,8 +74,9 @@ export class TabularPolicy implements TrainablePolicy {
     this.contextLength = contextLength;
     const { vocabularySize } = this.tokenizer;
     const logits = vocabularySize ** 3;
-    const size = valueHead ? logits + vocabularySize ** 2 : logits;
-    this.#valuesAt = valueHead ? logits : -1;
+    this.#heads = countValueHeads(valueHead);
+    this.#valuesAt = logits;
+    const size = logits + vocabularySize ** 2 * this.#heads;
     this.#table = new Float32Array(size);
     this.#gradient = new Float32Array(size);
     this.#first = new Float32Array(size);
@@ -143,9 +148,10 @@ export class TabularPolicy implements TrainablePolicy {
     const logprobs: number[] = [];
     const entropies: number[] = [];
     const values: number[] = [];
-    const wantsValues = options.values === true && this.#valuesAt >= 0;
+    const heads = this.#heads;
+    const wantsValues = options.values === true && heads > 0;
     this.#eachScored(batch, (sequence, i, row, temperature) => {
-      if (wantsValues) values.push(this.#table[this.#valueOf(row)]!);
+      if (wantsValues) values.push(...this.#table.subarray(this.#valueOf(row), this.#valueOf(row) + heads));
       const log = this.#softmax(row, temperature);
       logprobs.push(this.#table[row + sequence.tokens[i]!]! / temperature - log);
       entropies.push(this.#entropy());
@@ -159,6 +165,8 @@ export class TabularPolicy implements TrainablePolicy {
 
   async backward(batch: readonly TrainingSequence[], gradients: TokenGradients): Promise<void> {
     const { logprobs, entropies, values } = gradients;
+    const heads = this.#heads;
+    this.#checkShapes(batch, gradients);
     let scored = 0;
     // ∂L/∂z_j = (g·(1[j = y] − p_j) − h·p_j·(log p_j + H)) / τ
     this.#eachScored(batch, (sequence, i, row, temperature) => {
@@ -172,13 +180,22 @@ export class TabularPolicy implements TrainablePolicy {
         const shape = h === 0 ? 0 : h * p * (Math.log(p) + entropy);
         this.#gradient[row + j]! += (g * ((j === target ? 1 : 0) - p) - shape) / temperature;
       }
-      if (values !== undefined) this.#gradient[this.#valueOf(row)]! += values[scored]!;
+      for (let k = 0; values !== undefined && k < heads; k++)
+        this.#gradient[this.#valueOf(row) + k]! += values[scored * heads + k]!;
       scored++;
     });
-    if (scored !== logprobs.length) {
+  }
+
+  #checkShapes(batch: readonly TrainingSequence[], gradients: TokenGradients): void {
+    let scored = 0;
+    this.#eachScored(batch, () => scored++);
+    for (const [array, found] of Object.entries(gradients) as [string, Float32Array | undefined][]) {
+      const wanted = array === "values" ? scored * this.#heads : scored;
+      if (found === undefined || found.length === wanted) continue;
+      const heads = array === "values" ? ` and ${this.#heads} value heads` : "";
       throw new TabularPolicyError({
         code: "E_GRADIENT_SHAPE",
-        message: `Policy "${this.name}" was given ${logprobs.length} gradients for ${scored} scored tokens.`,
+        message: `Policy "${this.name}" was given ${found.length} gradients of ${array} for ${scored} scored tokens${heads}.`,
       });
     }
   }
@@ -235,6 +252,13 @@ export class TabularPolicy implements TrainablePolicy {
   async restore(folder: string): Promise<void> {
     const load = async (name: string, into: Float32Array) => {
       const bytes = await readFile(join(folder, name));
+      if (bytes.length !== into.byteLength) {
+        throw new TabularPolicyError({
+          code: "E_TABULAR_CHECKPOINT",
+          message: `${join(folder, name)} has ${bytes.length / 4} numbers; policy "${this.name}" has ${into.length}.`,
+          hint: "restore into a policy with the same words and as many value heads.",
+        });
+      }
       into.set(new Float32Array(bytes.buffer, bytes.byteOffset, into.length));
     };
     await load("table.f32", this.#table);
@@ -249,9 +273,9 @@ export class TabularPolicy implements TrainablePolicy {
 
   async close(): Promise<void> {}
 
-  /** Place of the value of the pair whose logits begin at `row`. */
+  /** Place of the first value of the pair whose logits begin at `row`. */
   #valueOf(row: number): number {
-    return this.#valuesAt + row / this.tokenizer.vocabularySize;
+    return this.#valuesAt + (row / this.tokenizer.vocabularySize) * this.#heads;
   }
 
   /** Offset of the logits that follow the first `length` tokens. */
