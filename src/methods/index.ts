@@ -19,6 +19,11 @@ export { type G2rpoAdvantageSettings, g2rpoAdvantage, g2rpoAdvantageCard } from 
 export { type GigpoAdvantageSettings, gigpoAdvantage, gigpoAdvantageCard } from "./advantage/gigpo.ts";
 export { type GroupAdvantageSettings, groupAdvantage } from "./advantage/group.ts";
 export {
+  type MixedGroupAdvantageSettings,
+  mixedGroupAdvantage,
+  mixedGroupAdvantageCard,
+} from "./advantage/mixed-group.ts";
+export {
   type TrackedBaselineSettings,
   trackedBaseline,
   trackedBaselineCard,
@@ -103,6 +108,14 @@ export type {
   TokenWeight,
 } from "./parts.ts";
 export { type PpoSettings, ppo } from "./ppo.ts";
+export { type R3Settings, r3, r3Card } from "./r3.ts";
+export {
+  brevityBonus,
+  type EntropyRankingSettings,
+  entropyRanking,
+  type ReflectionSettings,
+  toReflectOn,
+} from "./r3-rewards.ts";
 export { type EntropyBonusSettings, entropyBonus, entropyBonusCard } from "./regulariser/entropy-bonus.ts";
 export { type EntropyHingeSettings, entropyHinge, entropyHingeCard } from "./regulariser/entropy-hinge.ts";
 export { type EpoSettings, epo, epoCard } from "./regulariser/epo.ts";
@@ -123,6 +136,7 @@ export { type AdaptiveSettings, adaptive, adaptiveCard, expectedEpisodes } from 
 export { type BranchingSettings, branching, branchingCard } from "./sampler/branching.ts";
 export { type DynamicSamplingSettings, dynamicSampling, dynamicSamplingCard } from "./sampler/dynamic.ts";
 export { fixedGroups } from "./sampler/fixed.ts";
+export { type ReplaySettings, replay, replayCard } from "./sampler/replay.ts";
 export { type SapoSettings, sapo, sapoCard } from "./sapo.ts";
 export {
   type Arm,

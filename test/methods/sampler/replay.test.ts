@@ -1,0 +1,176 @@
+/** Replay of what a group lacks, the advantage over mixed groups, and the other rewards of R³. */
+
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { groupAdvantage } from "../../../src/methods/advantage/group.ts";
+import { mixedGroupAdvantage, mixedGroupAdvantageCard } from "../../../src/methods/advantage/mixed-group.ts";
+import { broadcast } from "../../../src/methods/credit/broadcast.ts";
+import type { RewardedEpisode } from "../../../src/methods/method.ts";
+import { r3, r3Card } from "../../../src/methods/r3.ts";
+import { brevityBonus, entropyRanking, toReflectOn } from "../../../src/methods/r3-rewards.ts";
+import { replay, replayCard } from "../../../src/methods/sampler/replay.ts";
+import { stream } from "../../../src/random/stream.ts";
+import { between } from "../numbers.ts";
+import { simulateStep } from "./simulated-step.ts";
+
+const episode = (reward: number, recalled = false): RewardedEpisode => ({
+  reward,
+  calls: [{ agent: "a", reward }],
+  ...(recalled ? { recalled } : {}),
+});
+const mixed = (rewards: readonly number[], settings = {}) => {
+  const group = { task: "t", dataset: "", episodes: rewards.map((reward) => episode(reward)) };
+  const [credit] = mixedGroupAdvantage(settings).advantages([{ group, ...broadcast().assign(group) }]);
+  return { ...credit!, values: credit!.advantages.map(([value]) => value!) };
+};
+const near = (values: readonly number[]) => values.map((value) => expect.closeTo(value, 6));
+const old = [0, 1, 1, 0.5].map((reward, i) => ({ id: `old ${i}`, step: 1, reward }));
+
+describe("replay", () => {
+  test("all wrong recalls right ones, all right recalls wrong ones, a mixed group none", () => {
+    const { groups, asked } = simulateStep(replay({ groupSize: 2, count: 2 }), {
+      tasks: 3,
+      reward: (group, sample) => (group === 2 ? sample : group),
+      remembered: () => old,
+    });
+    expect(asked).toHaveLength(1);
+    const recalled = groups.map(({ episodes }) =>
+      episodes.flatMap(({ id, recalled }) => (recalled === true ? [id!] : [])).toSorted(),
+    );
+    expect(recalled).toEqual([["old 1", "old 2"], ["old 0", "old 3"], []]);
+  });
+
+  test("as many as there are; none where nothing of the kind is remembered, or the group is empty", () => {
+    const of = (count: number, remembered: typeof old) =>
+      simulateStep(replay({ count }), { tasks: 1, reward: () => 0, remembered: () => remembered }).asked;
+    expect(of(5, old)[0]).toHaveLength(2);
+    expect(of(1, old)[0]).toHaveLength(1);
+    expect(of(1, [old[0]!])).toEqual([]);
+    expect(
+      simulateStep(replay(), { tasks: 1, reward: () => undefined, remembered: () => old }).asked,
+    ).toEqual([]);
+  });
+
+  test("which one is drawn from the step's stream", () => {
+    const ids = new Set(
+      Array.from({ length: 40 }, (_, step) => {
+        const { asked } = simulateStep(replay(), { tasks: 1, reward: () => 0, remembered: () => old, step });
+        return JSON.stringify(asked);
+      }),
+    );
+    expect(ids.size).toBe(2);
+  });
+
+  test("as many right as wrong ones are remembered, of what was sampled now", () => {
+    const keep = (...episodes: readonly RewardedEpisode[]) =>
+      replay().memory!.keep({ task: "t", dataset: "", episodes });
+    expect(keep(episode(1), episode(0), episode(1), episode(0), episode(0))).toEqual([
+      true,
+      true,
+      true,
+      true,
+      false,
+    ]);
+    expect(keep(episode(1), episode(1))).toEqual([false, false]);
+    expect(keep(episode(0), episode(0), episode(1, true))).toEqual([false, false, false]);
+    expect(
+      replay({ right: 0.5 }).memory!.keep({ task: "t", dataset: "", episodes: [episode(0.5), episode(0)] }),
+    ).toEqual([true, true]);
+  });
+});
+
+describe("mixed groups", () => {
+  test("golden values", () => {
+    expect(mixed([0, 0, 0, 0, 1], { lambda: 0 }).values).toEqual(near([-0.25, -0.25, -0.25, -0.25, 1]));
+  });
+
+  test("equal rewards, one episode, none: nothing to learn", () => {
+    for (const rewards of [[1, 1], [1], []]) {
+      const { hasSignal, values } = mixed(rewards);
+      expect(hasSignal).toBe(false);
+      expect(values).toEqual(rewards.map(() => 0));
+    }
+  });
+
+  test("with α = 1 it is the group's advantage; a wider deviation only scales it", () => {
+    fc.assert(
+      fc.property(fc.array(between(0, 1), { maxLength: 6 }), between(0.1, 5), (rewards, alpha) => {
+        const group = { task: "t", dataset: "", episodes: rewards.map((reward) => episode(reward)) };
+        const [plain] = groupAdvantage().advantages([{ group, ...broadcast().assign(group) }]);
+        const expected = plain!.advantages.map(([value]) => value!);
+        expect(mixed(rewards, { alpha: 1 }).values).toEqual(near(expected));
+        const wide = mixed(rewards, { alpha, lambda: 0 }).values;
+        const scaled = mixed(rewards, { alpha: 1, lambda: 0 }).values;
+        expect(wide).toEqual(near(scaled.map((value) => value / alpha)));
+        expect(wide.reduce((sum, value) => sum + value, 0)).toBeCloseTo(0, 6);
+      }),
+    );
+  });
+});
+
+describe("ranking of failed responses", () => {
+  const entropies = [
+    [2, 0.1, 0.1, 0.1],
+    [1.5, 0.5, 0.5, 0.5],
+    [1, 0.2, 0.2, 0.2],
+  ];
+
+  test("golden values", () => {
+    const settings = { share: 0.25, most: 0.4 };
+    expect([...entropyRanking(entropies, settings)]).toEqual(near([0.4, 0.1, 0.1]));
+    expect([...entropyRanking(entropies, { ...settings, ties: "order" })]).toEqual(near([0.4, 0.2, 0]));
+  });
+
+  test("one response, none, one without tokens", () => {
+    expect([...entropyRanking([[1]])]).toEqual([0]);
+    expect([...entropyRanking([])]).toEqual([]);
+    expect(() => entropyRanking([[1], []])).toThrow(/entropies\[1\]/);
+  });
+
+  test("the order in the batch does not matter, and rewards have a fixed mean", () => {
+    const rows = fc.array(fc.array(between(0, 3), { minLength: 1, maxLength: 6 }), {
+      minLength: 2,
+      maxLength: 6,
+    });
+    fc.assert(
+      fc.property(rows, between(0.01, 1), (drawn, share) => {
+        const found = [...entropyRanking(drawn, { share })];
+        expect([...entropyRanking(drawn.toReversed(), { share })].toReversed()).toEqual(near(found));
+        expect(found.reduce((sum, value) => sum + value, 0) / found.length).toBeCloseTo(0.25, 9);
+      }),
+    );
+  });
+});
+
+test("right answers are paid for brevity", () => {
+  expect([0, 8192, 32768, 40000].map((length) => brevityBonus(length))).toEqual([1, 0.75, 0, 0]);
+});
+
+test("what is reflected on", () => {
+  const random = () => stream(1, "reflect");
+  expect(toReflectOn(old, random(), { below: 0.5 })).toBeUndefined();
+  expect(["old 0", "old 3"]).toContain(toReflectOn(old, random(), { below: 0.7 })!.id);
+  expect(toReflectOn([], random())).toBeUndefined();
+  expect(toReflectOn([old[1]!], random(), { below: 2 })).toBeUndefined();
+});
+
+test("R³ trains on what it recalls; settings are checked, and the cards say the defaults", () => {
+  const episodes = [episode(0), episode(0), episode(1, true)];
+  const { advantages, trained } = r3({ lambda: 0 }).credit(episodes);
+  expect(trained).toBeUndefined();
+  expect(advantages.map(([value]) => value)).toEqual(
+    near([-Math.SQRT1_2 / 2, -Math.SQRT1_2 / 2, Math.SQRT1_2]),
+  );
+  expect(() => r3({ alpha: 0 })).toThrow(/alpha 0/);
+  expect(() => replay({ remembered: 1 })).toThrow(/remembered 1/);
+  expect(() => entropyRanking([], { share: 0 })).toThrow(/share 0/);
+  for (const [card, settings] of [
+    [replayCard, replay().settings],
+    [mixedGroupAdvantageCard, mixedGroupAdvantage().settings],
+  ] as const)
+    expect(settings).toEqual(
+      Object.fromEntries(Object.entries(card.defaults).map(([name, { value }]) => [name, value])),
+    );
+  const all = Object.assign({}, ...Object.values(r3().settings));
+  for (const [name, { value }] of Object.entries(r3Card.defaults)) expect(all[name], name).toBe(value);
+});
