@@ -114,7 +114,10 @@ export interface ForwardResult {
   readonly logprobs: Float32Array;
   /** [S] entropy in nats of the distribution that each scored token was drawn from. */
   readonly entropies?: Float32Array;
-  /** [S] value head's output at the position before each scored token. */
+  /**
+   * [S] value head's output at the position before each scored token. With K heads [S, K], those of a token side by side;
+   * `values.length / logprobs.length` is K.
+   */
   readonly values?: Float32Array;
 }
 
@@ -124,7 +127,7 @@ export interface TokenGradients {
   readonly logprobs: Float32Array;
   /** [S] ∂L/∂H */
   readonly entropies?: Float32Array;
-  /** [S] ∂L/∂v */
+  /** [S] ∂L/∂v; with K value heads [S, K]. */
   readonly values?: Float32Array;
 }
 
@@ -134,7 +137,7 @@ export interface StepOptions {
   readonly betas?: readonly [number, number];
   /** Default 1e-8. */
   readonly epsilon?: number;
-  /** Decoupled (AdamW). Default 0. Not applied to norms, biases and the value head's bias. */
+  /** Decoupled (AdamW). Default 0. Not applied to norms, biases and the value heads' biases. */
   readonly weightDecay?: number;
   /** Global-norm clipping; default: none. */
   readonly maxGradientNorm?: number;

@@ -1,6 +1,7 @@
 /** @file The local engine's public face: `local(folder)` for the trainer, `openLocalPolicy` for everyone else. */
 
 import type { PolicySpec } from "../policy-spec.ts";
+import { countValueHeads, type ValueHeads } from "../value-heads.ts";
 import { type FrozenLocalPolicy, type LocalPolicy, openLocalPolicy } from "./worker/local-policy.ts";
 import type { LocalModelOptions, WorkerSettings } from "./worker/protocol.ts";
 
@@ -48,7 +49,12 @@ export function local(
   };
   return {
     kind: "local",
-    settings: { folder, ...options },
+    settings: {
+      folder,
+      ...options,
+      // A run may be continued with 1 for true: they are the same policy.
+      ...(options.valueHead === undefined ? {} : { valueHead: recorded(options.valueHead) }),
+    },
     open: ({ name, seed }) => openLocalPolicy(name, folder, { seed, ...model }, settings),
     // A fresh adapter is the base itself; one that was given starts from what it had learnt.
     openReference: ({ name, seed }) => {
@@ -61,4 +67,10 @@ export function local(
       );
     },
   };
+}
+
+/** @throws ValueHeadError: here and not only once the policy is opened. */
+function recorded(option: ValueHeads): ValueHeads {
+  const heads = countValueHeads(option);
+  return heads > 1 ? heads : heads === 1;
 }

@@ -9,6 +9,7 @@
 
 import { totalmem } from "node:os";
 import { TroupeError } from "../../errors.ts";
+import { countValueHeads } from "../value-heads.ts";
 import type { DecoderConfig } from "./model/config.ts";
 import { headChunkBytes } from "./model/head.ts";
 import { adapterShapes, decoderShapes, parameterTable, valueHeadShapes } from "./model/parameters.ts";
@@ -79,7 +80,7 @@ export function memoryPlan(config: DecoderConfig, settings: MemorySettings = {})
   const cacheTokens = Math.min(contextLength, leastCacheTokens);
   const cacheBytesPerToken = cacheBytes(config, slots + spareRows, 1);
   const weights = parameterTable(decoderShapes(config));
-  const valueShapes = valueHead ? valueHeadShapes(config) : [];
+  const valueShapes = valueHeadShapes(config, countValueHeads(valueHead));
   const trained = parameterTable([
     ...(lora ? adapterShapes(config, lora) : decoderShapes(config)),
     ...valueShapes,

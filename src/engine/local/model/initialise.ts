@@ -10,7 +10,7 @@ import type { FlatTensors } from "./weights.ts";
 
 /**
  * A new model: norms 1, biases 0, everything else normal with standard deviation 0.02 (Radford et al., 2019: GPT-2).
- * Of a model with a value head, that head starts at zero, so that the first values are 0 and not noise.
+ * Value heads start at zero, so that the first values are 0 and not noise.
  */
 export function initialiseModel(weights: FlatTensors, seed: number, deviation = 0.02): void {
   for (const parameter of weights.table.parameters) {

@@ -123,10 +123,11 @@ export function adapterShapes(
   return shapes;
 }
 
-/** A scalar value per position from the final hidden state: v = w·h + b. */
-export function valueHeadShapes(config: DecoderConfig): (readonly [string, readonly number[]])[] {
+/** `heads` values per position from the final hidden state: v_k = w_k·h + b_k. None for 0 heads. */
+export function valueHeadShapes(config: DecoderConfig, heads = 1): (readonly [string, readonly number[]])[] {
+  if (heads === 0) return [];
   return [
-    ["value_head.weight", [1, config.hiddenSize]],
-    ["value_head.bias", [1]],
+    ["value_head.weight", [heads, config.hiddenSize]],
+    ["value_head.bias", [heads]],
   ];
 }

@@ -1,27 +1,40 @@
-/** @file A scalar value per scored position, v = w·h + b: so little work that plain loops do it. */
+/**
+ * @file Values of each scored position, v_k = w_k·h + b_k with one row of weights for each of K heads: so little work that
+ * plain loops do it. Values and their gradients are [N, K], the heads of one position side by side.
+ */
 
 import type { OrtTensor } from "../ort/backend.ts";
 import type { FlatTensors } from "./weights.ts";
 
+/** [K, D] */
 export const valueWeightName = "value_head.weight";
+/** [K] */
 export const valueBiasName = "value_head.bias";
 
-/** hidden [N, D] → v [N]. */
+/** K; 0 without a value head. */
+export function valueHeadsOf(parameters: FlatTensors): number {
+  return parameters.has(valueBiasName) ? parameters.parameter(valueBiasName).length : 0;
+}
+
+/** hidden [N, D] → v [N, K]. */
 export function valueForward(parameters: FlatTensors, hidden: OrtTensor): Float32Array {
   const weight = parameters.view(valueWeightName);
-  const bias = parameters.view(valueBiasName)[0]!;
-  const size = weight.length;
+  const bias = parameters.view(valueBiasName);
+  const heads = bias.length;
+  const size = weight.length / heads;
   const rows = hidden.data as Float32Array;
-  const values = new Float32Array(rows.length / size);
-  for (let n = 0; n < values.length; n++) {
-    let sum = bias;
-    for (let d = 0; d < size; d++) sum += weight[d]! * rows[n * size + d]!;
-    values[n] = sum;
+  const values = new Float32Array((rows.length / size) * heads);
+  for (let i = 0; i < values.length; i++) {
+    const head = i % heads;
+    const row = ((i - head) / heads) * size;
+    let sum = bias[head]!;
+    for (let d = 0; d < size; d++) sum += weight[head * size + d]! * rows[row + d]!;
+    values[i] = sum;
   }
   return values;
 }
 
-/** Adds ∂L/∂w and ∂L/∂b to `gradients`, and ∂L/∂h to `hiddenGradient` [N·D], given ∂L/∂v [N]. */
+/** Adds ∂L/∂w and ∂L/∂b to `gradients`, and ∂L/∂h to `hiddenGradient` [N·D], given ∂L/∂v [N, K]. */
 export function valueBackward(
   parameters: FlatTensors,
   hidden: OrtTensor,
@@ -31,16 +44,20 @@ export function valueBackward(
 ): void {
   const weight = parameters.view(valueWeightName);
   const weightGradient = gradients.view(valueWeightName);
-  const size = weight.length;
+  const biasGradient = gradients.view(valueBiasName);
+  const heads = biasGradient.length;
+  const size = weight.length / heads;
   const rows = hidden.data as Float32Array;
-  let bias = 0;
-  for (let n = 0; n < slopes.length; n++) {
-    const slope = slopes[n]!;
-    bias += slope;
+  const biases = new Float64Array(heads);
+  for (let i = 0; i < slopes.length; i++) {
+    const head = i % heads;
+    const row = ((i - head) / heads) * size;
+    const slope = slopes[i]!;
+    biases[head]! += slope;
     for (let d = 0; d < size; d++) {
-      weightGradient[d]! += slope * rows[n * size + d]!;
-      hiddenGradient[n * size + d]! += slope * weight[d]!;
+      weightGradient[head * size + d]! += slope * rows[row + d]!;
+      hiddenGradient[row + d]! += slope * weight[head * size + d]!;
     }
   }
-  gradients.view(valueBiasName)[0]! += bias;
+  for (let head = 0; head < heads; head++) biasGradient[head]! += biases[head]!;
 }

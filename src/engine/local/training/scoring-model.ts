@@ -6,7 +6,7 @@
 import type { ForwardOptions, ForwardResult, TrainingSequence } from "../../policy.ts";
 import type { HeadRows } from "../model/head.ts";
 import { headName } from "../model/parameters.ts";
-import { valueForward, valueWeightName } from "../model/value-head.ts";
+import { valueForward, valueHeadsOf } from "../model/value-head.ts";
 import type { FlatTensors } from "../model/weights.ts";
 import type { OrtTensor } from "../ort/backend.ts";
 import { TrainingError } from "./errors.ts";
@@ -60,8 +60,9 @@ export class ScoringModel {
     };
   }
 
-  get hasValueHead(): boolean {
-    return this.#own.has(valueWeightName);
+  /** Values of each position; 0 without a value head. */
+  get valueHeads(): number {
+    return valueHeadsOf(this.#own);
   }
 
   forward(batch: readonly TrainingSequence[], options: ForwardOptions = {}): ForwardResult {
@@ -74,7 +75,7 @@ export class ScoringModel {
   }
 
   forwardPacked(packed: PackedBatch, options: ForwardOptions): ForwardResult {
-    const result = emptyResult(packed.scoredCount, options);
+    const result = emptyResult(packed.scoredCount, options, this.valueHeads);
     for (const microbatch of packed.microbatches) {
       const hidden = this.graphs.body.hidden(this.weights, this.adapter, microbatch.packed);
       try {
@@ -96,7 +97,7 @@ export class ScoringModel {
     };
   }
 
-  /** Log-probs and what else is asked for, [N] each; also written to their places of `result`. */
+  /** Log-probs and what else is asked for, [N] each (values [N, K]); also written to their places of `result`. */
   runHead(
     microbatch: Microbatch,
     hidden: OrtTensor,
@@ -107,24 +108,28 @@ export class ScoringModel {
     scatterToBatch(microbatch, logprobs, result.logprobs);
     if (entropies) scatterToBatch(microbatch, entropies, result.entropies!);
     const values = wantValues ? valueForward(this.#own, hidden) : null;
-    if (values) scatterToBatch(microbatch, values, result.values!);
+    if (values) scatterToBatch(microbatch, values, result.values!, this.valueHeads);
     return { logprobs, ...(entropies && { entropies }), ...(values && { values }) };
   }
 
   checkValues(wanted: boolean | undefined): void {
-    if (!wanted || this.hasValueHead) return;
+    if (!wanted || this.valueHeads > 0) return;
     throw new TrainingError({
       code: "E_NO_VALUE_HEAD",
       message: "Values were asked for, but this policy has no value head.",
-      hint: "open the policy with valueHead: true",
+      hint: "open the policy with valueHead: true, or with the number of heads",
     });
   }
 }
 
-export function emptyResult(count: number, { entropy, values }: ForwardOptions): ForwardResult {
+export function emptyResult(
+  count: number,
+  { entropy, values }: ForwardOptions,
+  valueHeads: number,
+): ForwardResult {
   return {
     logprobs: new Float32Array(count),
     ...(entropy && { entropies: new Float32Array(count) }),
-    ...(values && { values: new Float32Array(count) }),
+    ...(values && { values: new Float32Array(count * valueHeads) }),
   };
 }

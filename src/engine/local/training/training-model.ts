@@ -60,7 +60,7 @@ export class TrainingModel {
   readonly graphs: TrainingGraphs;
   readonly weights: FlatTensors;
   readonly adapter: FlatTensors | null;
-  /** What the optimiser changes: the adapter, or all weights. Includes the value head where there is one. */
+  /** What the optimiser changes: the adapter, or all weights. Includes the value heads where there are any. */
   readonly trained: FlatTensors;
   readonly gradients: FlatTensors;
   /** Its moments and step count are what a checkpoint needs besides `trained`. */
@@ -87,8 +87,9 @@ export class TrainingModel {
     return this.optimizer.steps;
   }
 
-  get hasValueHead(): boolean {
-    return this.#scoring.hasValueHead;
+  /** Values of each position; 0 without a value head. */
+  get valueHeads(): number {
+    return this.#scoring.valueHeads;
   }
 
   /** Elements that the optimiser changes. */
@@ -102,7 +103,7 @@ export class TrainingModel {
     const packed = packBatch(batch, this.#scoring.pack);
     const retain = options.retain === true && packed.positions <= this.#scoring.pack.budget.tokens;
     if (!retain) return this.#scoring.forwardPacked(packed, options);
-    const result = emptyResult(packed.scoredCount, options);
+    const result = emptyResult(packed.scoredCount, options, this.valueHeads);
     const kept: BodyActivations[] = [];
     try {
       for (const microbatch of packed.microbatches) {
@@ -123,13 +124,14 @@ export class TrainingModel {
     const retained = this.#retained && sameBatch(this.#retained.batch, batch) ? this.#retained : null;
     if (!retained) this.#release();
     this.#retained = null;
+    const heads = this.valueHeads;
     try {
       this.#scoring.checkValues(gradients.values !== undefined);
       // A sequence without gradient adds exactly nothing: groups whose rewards are all equal cost no backward pass.
       const packed =
         retained?.packed ??
-        packBatch(batch, this.#scoring.pack, (from, to) => anyNonZero(gradients, from, to));
-      checkTokenGradients(gradients, packed.scoredCount);
+        packBatch(batch, this.#scoring.pack, (from, to) => anyNonZero(gradients, from, to, heads));
+      checkTokenGradients(gradients, packed.scoredCount, heads);
       this.#accumulated ||= packed.scoredCount > 0;
       packed.microbatches.forEach((microbatch, i) => {
         const activations =
@@ -137,7 +139,7 @@ export class TrainingModel {
         this.#differentiate(microbatch, activations, {
           logprobs: gatherFromBatch(microbatch, gradients.logprobs),
           ...(gradients.entropies && { entropies: gatherFromBatch(microbatch, gradients.entropies) }),
-          ...(gradients.values && { values: gatherFromBatch(microbatch, gradients.values) }),
+          ...(gradients.values && { values: gatherFromBatch(microbatch, gradients.values, heads) }),
         });
       });
       this.#incomplete = false;
@@ -158,7 +160,8 @@ export class TrainingModel {
     this.#release();
     this.#scoring.checkValues(options.values);
     const packed = packBatch(batch, this.#scoring.pack);
-    const all = emptyResult(packed.scoredCount, options);
+    const heads = this.valueHeads;
+    const all = emptyResult(packed.scoredCount, options, this.valueHeads);
     for (const microbatch of packed.microbatches) {
       const activations = this.graphs.body.forward(this.weights, this.adapter, microbatch.packed);
       try {
@@ -166,14 +169,14 @@ export class TrainingModel {
         const gradients = lossGradient(microbatch, {
           logprobs: spread(microbatch, rows.logprobs),
           ...(rows.entropies && { entropies: spread(microbatch, rows.entropies) }),
-          ...(rows.values && { values: spread(microbatch, rows.values) }),
+          ...(rows.values && { values: spread(microbatch, rows.values, heads) }),
         });
-        checkTokenGradients(gradients, microbatch.places.length);
         this.#scoring.checkValues(gradients.values !== undefined);
+        checkTokenGradients(gradients, microbatch.places.length, heads);
         this.#differentiate(microbatch, activations, {
           logprobs: collect(microbatch, gradients.logprobs),
           ...(gradients.entropies && { entropies: collect(microbatch, gradients.entropies) }),
-          ...(gradients.values && { values: collect(microbatch, gradients.values) }),
+          ...(gradients.values && { values: collect(microbatch, gradients.values, heads) }),
         });
       } finally {
         activations.dispose();
@@ -192,7 +195,7 @@ export class TrainingModel {
     const packed = packBatch(batch, this.#scoring.pack);
     const { scoredCount } = packed;
     const slopes = weights?.map((w) => -w) ?? new Float32Array(scoredCount).fill(-1 / scoredCount);
-    checkTokenGradients({ logprobs: slopes }, scoredCount);
+    checkTokenGradients({ logprobs: slopes }, scoredCount, 0);
     const logprobs = new Float32Array(scoredCount);
     for (const microbatch of packed.microbatches) {
       const activations = this.graphs.body.forward(this.weights, this.adapter, microbatch.packed);
@@ -256,7 +259,7 @@ export class TrainingModel {
     this.gradients.dispose();
   }
 
-  /** `gradients` per target, [N]. */
+  /** `gradients` per target, [N]; of values [N, K]. */
   #differentiate(microbatch: Microbatch, activations: BodyActivations, gradients: TokenGradients): void {
     this.#incomplete = true;
     const hidden = this.#hiddenGradient(activations.hidden);

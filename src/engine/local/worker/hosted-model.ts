@@ -1,6 +1,5 @@
 /** @file One model on the engine's thread: its weights, and the sampler and the training model over them. */
 
-import { join } from "node:path";
 import type {
   ForwardOptions,
   ForwardResult,
@@ -8,10 +7,11 @@ import type {
   StepResult,
   TrainingSequence,
 } from "../../policy.ts";
+import { countValueHeads } from "../../value-heads.ts";
 import { AdapterFolder, saveAdapterFolder } from "../checkpoint/adapter-folder.ts";
-import { type ExtraFile, ModelFolder, namedTensors, saveModelFolder } from "../checkpoint/model-folder.ts";
-import { TensorSet } from "../checkpoint/tensor-set.ts";
+import { type ExtraFile, ModelFolder, saveModelFolder } from "../checkpoint/model-folder.ts";
 import { readTrainingState, trainingStateFiles } from "../checkpoint/training-state.ts";
+import { checkValueHeads, readValueHeads, valueHeadFiles } from "../checkpoint/value-head-file.ts";
 import { fitMemory } from "../memory-plan.ts";
 import type { DecoderConfig } from "../model/config.ts";
 import { initialiseAdapter } from "../model/initialise.ts";
@@ -36,8 +36,6 @@ import { hasSharedBase, releaseWeights, shareBase } from "./shared-bases.ts";
 
 /** CHOSEN: scoring alone is as fast in smaller microbatches, and a reference should not need a training pass's memory. */
 const scoringTokens = 2048;
-
-const valueHeadFile = "value_head.safetensors";
 
 interface Parts {
   readonly backend: OrtBackend;
@@ -79,7 +77,7 @@ export class HostedModel {
       const adapterFolder =
         options.adapter === undefined ? null : await AdapterFolder.open(options.adapter, config);
       const lora = adapterFolder?.lora ?? options.lora ?? null;
-      const valueShapes = options.valueHead ? valueHeadShapes(config) : [];
+      const valueShapes = valueHeadShapes(config, countValueHeads(options.valueHead));
       const ownsWeights = trainable && lora === null;
       const { settings } = fitMemory(config, {
         ...(trainable ? {} : { microbatchTokens: scoringTokens }),
@@ -214,13 +212,10 @@ export class HostedModel {
     const { config, lora, adapter, weights, sourceConfig, options } = this.#parts;
     const { trained } = training;
     const { first, second, steps } = training.optimizer;
-    const extra: ExtraFile[] = [];
-    if (options.valueHead) {
-      extra.push({
-        name: valueHeadFile,
-        tensors: namedTensors(valueHeadShapes(config), trained.table, trained.flat),
-      });
-    }
+    const heads = countValueHeads(options.valueHead);
+    const extra: ExtraFile[] = [
+      ...valueHeadFiles({ config, heads, table: trained.table, flat: trained.flat }),
+    ];
     if (optimizer)
       extra.push(...trainingStateFiles({ table: trained.table, first, second }, { step: steps }));
     if (adapter && lora) {
@@ -238,30 +233,25 @@ export class HostedModel {
     }
   }
 
-  /** Weights, value head, moments and step count of a folder that `save` wrote with `optimizer`. */
+  /** Weights, value heads, moments and step count of a folder that `save` wrote with `optimizer`. */
   async restore(folder: string): Promise<number> {
     const { training } = this;
     const { config, adapter, weights, sampler, options } = this.#parts;
     const { trained, optimizer } = training;
+    const heads = countValueHeads(options.valueHead);
     this.#requireIdle("A restore");
     const saved = adapter ? await AdapterFolder.open(folder, config) : await ModelFolder.open(folder);
     const { first, second } = optimizer;
     let step: number;
     try {
+      await checkValueHeads(folder, heads);
       // First what is most often missing: a folder saved without optimiser state leaves the policy as it was.
       ({ step } = await readTrainingState(folder, { table: trained.table, first, second }));
       await saved.readWeights((adapter ?? weights).table, (adapter ?? weights).flat);
     } finally {
       await saved.close();
     }
-    if (options.valueHead) {
-      const values = await TensorSet.openFile(join(folder, valueHeadFile));
-      try {
-        await values.readAll(valueHeadShapes(config), trained.table, trained.flat, (name) => name);
-      } finally {
-        await values.close();
-      }
-    }
+    await readValueHeads(folder, { config, heads, table: trained.table, flat: trained.flat });
     optimizer.steps = step;
     training.clearGradients();
     sampler.weightsChanged(optimizer.steps);

@@ -11,6 +11,7 @@ import type {
   TokenGradients,
   TrainingSequence,
 } from "../../policy.ts";
+import type { ValueHeads } from "../../value-heads.ts";
 import type { LoraSettings } from "../model/parameters.ts";
 
 /** Settings of a worker group: one thread and the policies on it. The first policy of a group fixes them. */
@@ -49,8 +50,11 @@ export interface LocalModelOptions {
   readonly lora?: LoraSettings;
   /** PEFT folder to start the adapter from; its settings take the place of `lora`. */
   readonly adapter?: string;
-  /** Adds a scalar value head (for PPO). Default false. */
-  readonly valueHead?: boolean;
+  /**
+   * Adds a value head, a scalar a token (for PPO), or with a number so many of them (for methods with several streams of
+   * rewards). They start at 0. Default false.
+   */
+  readonly valueHead?: ValueHeads;
   /** Concurrent sequences in the decode batch. Default 64. */
   readonly slots?: number;
   /** Longest sequence (prompt and output). Default: the model's. */

@@ -336,7 +336,7 @@ describe("refusals", () => {
     const model = new TrainingModel(policy.graphs, {
       weights: new FlatTensors(backend, decoderTable(policy.config)),
     });
-    expect(model.hasValueHead).toBe(false);
+    expect(model.valueHeads).toBe(0);
     expect(() => model.forward(batch, { values: true })).toThrow(code("E_NO_VALUE_HEAD"));
     expect(() => model.backward(batch, randomGradients(scoredCount(batch), 1))).toThrow(
       code("E_NO_VALUE_HEAD"),
