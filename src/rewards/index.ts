@@ -10,6 +10,7 @@ export {
   effectiveActionsCard,
   effectiveShare,
 } from "./effective-actions.ts";
+export { type Constraint, feasibilityCard, infeasible } from "./feasibility.ts";
 export { type GainOptions, gainRewards } from "./gain-rewards.ts";
 export { allEqualToZero, type Condition, gate } from "./gate.ts";
 export {
@@ -85,6 +86,7 @@ export {
 } from "./reward.ts";
 export { type CostDiscountOptions, clip, costDiscount } from "./scale.ts";
 export { readScoredRanking } from "./scored-ranking.ts";
+export { sideBySide } from "./side-by-side.ts";
 export { type RewardStage, type StageEnd, stages } from "./stages.ts";
 export {
   type ActionMatch,
