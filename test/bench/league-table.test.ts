@@ -79,6 +79,7 @@ test("apart: only where intervals do not touch", () => {
   expect(apart(at(2, 3), at(0, 1))).toBe("above");
   expect(apart(at(0, 1), at(2, 3))).toBe("below");
   expect(apart(at(0, 1), at(1, 3))).toBeUndefined();
+  expect(apart(at(1, 3), at(0, 1))).toBeUndefined();
   expect(apart(at(0, 4), at(1, 3))).toBeUndefined();
   expect(apart({ n: 1, mean: 9, interval: undefined }, at(0, 1))).toBeUndefined();
 });
