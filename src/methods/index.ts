@@ -24,6 +24,11 @@ export {
   mixedGroupAdvantageCard,
 } from "./advantage/mixed-group.ts";
 export {
+  type SemiOnlineAdvantageSettings,
+  semiOnlineAdvantage,
+  semiOnlineAdvantageCard,
+} from "./advantage/semi-online.ts";
+export {
   type TrackedBaselineSettings,
   trackedBaseline,
   trackedBaselineCard,
@@ -107,6 +112,7 @@ export type {
   SequenceWeight,
   TokenWeight,
 } from "./parts.ts";
+export { afterStep, firstReturn, semiOnlineReturns } from "./patched-returns.ts";
 export { type PpoSettings, ppo } from "./ppo.ts";
 export { type R3Settings, r3, r3Card } from "./r3.ts";
 export {
@@ -180,6 +186,7 @@ export {
   textEmbedding,
   withRolloutBandits,
 } from "./schedule/index.ts";
+export { type SemiOnlineSettings, semiOnline, semiOnlineCard } from "./semi-online.ts";
 export { type EntropyShapingSettings, entropyShaping, entropyShapingCard } from "./weight/entropy-shaping.ts";
 export { type FocalWeightSettings, focalWeight, focalWeightCard } from "./weight/focal.ts";
 export { type KlInRewardSettings, klInReward, klInRewardCard } from "./weight/kl-in-reward.ts";
