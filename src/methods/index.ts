@@ -187,6 +187,14 @@ export {
   withRolloutBandits,
 } from "./schedule/index.ts";
 export { type SemiOnlineSettings, semiOnline, semiOnlineCard } from "./semi-online.ts";
+export {
+  type VisualWeightSettings,
+  type VisualWeights,
+  visualAdvantages,
+  visualSequenceWeights,
+  visualWeights,
+  visualWeightsCard,
+} from "./visual-weights.ts";
 export { type EntropyShapingSettings, entropyShaping, entropyShapingCard } from "./weight/entropy-shaping.ts";
 export { type FocalWeightSettings, focalWeight, focalWeightCard } from "./weight/focal.ts";
 export { type KlInRewardSettings, klInReward, klInRewardCard } from "./weight/kl-in-reward.ts";
