@@ -4,28 +4,34 @@
  */
 
 import {
+  type AdvantagePart,
   ar3po,
   branching,
   broadcast,
+  type CreditAssigner,
   cispo,
   clipped,
   compose,
   copo,
   dapo,
+  dpo,
   drGrpo,
   emaGrpo,
   fGrpo,
   g2rpo,
   gigpo,
+  groupAdvantage,
   grpo,
   gspo,
   type Method,
+  mssr,
   ppo,
   reinforce,
   reinforcePlusPlus,
   rejectionSampling,
   rloo,
   sapo,
+  treeGrpoAdvantage,
   treeMean,
 } from "troupe/methods";
 
@@ -56,23 +62,26 @@ export const entries: readonly LeagueEntry[] = [
   { name: "copo", method: () => copo({ groupSize: 8 }) },
   { name: "gigpo", method: () => gigpo({ groupSize: 8 }) },
   { name: "rejection-sampling", method: () => rejectionSampling({ groupSize: 8 }) },
+  { name: "dpo", method: () => dpo({ groupSize: 8 }) },
+  { name: "mssr", method: () => mssr() },
   { name: "dapo", method: () => dapo({ groupSize: 8 }) },
   { name: "ar3po", method: () => ar3po({ perStage: 4, stages: 2 }), episodesPerTask: 8 },
   // Two episodes a task and three branches of each: what calls are worth by what became of them, or by their episode.
   { name: "branches, tree mean", method: () => branches(treeMean()), episodesPerTask: 8 },
   { name: "branches, broadcast", method: () => branches(broadcast()), episodesPerTask: 8 },
+  {
+    name: "branches, tree-grpo",
+    method: () => branches(broadcast(), treeGrpoAdvantage()),
+    episodesPerTask: 8,
+  },
   // Normalisation of a team that shares one model: all of its tokens together, or each agent's apart.
   { name: "grpo, per model", method: () => grpo({ groupSize: 8, normalise: "model" }) },
   { name: "grpo, per agent", method: () => grpo({ groupSize: 8, normalise: "agent" }) },
 ];
 
-function branches(credit: ReturnType<typeof treeMean> | ReturnType<typeof broadcast>): Method {
-  return compose({
-    name: "branches",
-    sampler: branching({ groupSize: 2, branches: 3 }),
-    credit,
-    loss: clipped(),
-  });
+function branches(credit: CreditAssigner, advantage: AdvantagePart = groupAdvantage()): Method {
+  const sampler = branching({ groupSize: 2, branches: 3 });
+  return compose({ name: "branches", sampler, credit, advantage, loss: clipped() });
 }
 
 export function entryNamed(name: string): LeagueEntry {
