@@ -7,6 +7,7 @@ export {
   bestAgainstWorstCard,
 } from "./advantage/best-worst.ts";
 export { type CalibratedSettings, calibrated, calibratedCard } from "./advantage/calibrated.ts";
+export { alignedCounts, type CallGroupSettings, callGroup, callGroupCard } from "./advantage/call-group.ts";
 export {
   answerEntropy,
   answerOf,
@@ -18,6 +19,7 @@ export { type EmaAdvantageSettings, emaAdvantage, emaAdvantageCard } from "./adv
 export { type G2rpoAdvantageSettings, g2rpoAdvantage, g2rpoAdvantageCard } from "./advantage/g2rpo.ts";
 export { type GigpoAdvantageSettings, gigpoAdvantage, gigpoAdvantageCard } from "./advantage/gigpo.ts";
 export { type GroupAdvantageSettings, groupAdvantage } from "./advantage/group.ts";
+export { leaveOneOut, leaveOneOutCard } from "./advantage/leave-one-out.ts";
 export {
   type MixedGroupAdvantageSettings,
   mixedGroupAdvantage,
@@ -28,6 +30,7 @@ export {
   semiOnlineAdvantage,
   semiOnlineAdvantageCard,
 } from "./advantage/semi-online.ts";
+export { type SiblingPairsSettings, siblingPairs, siblingPairsCard } from "./advantage/sibling-pairs.ts";
 export {
   type TrackedBaselineSettings,
   trackedBaseline,
@@ -59,6 +62,15 @@ export { compose, type MethodParts } from "./compose.ts";
 export { type CopoSettings, copo, copoCard } from "./copo.ts";
 export { broadcast, broadcastCard } from "./credit/broadcast.ts";
 export { perAgent, perAgentCard, perAgentTurn, perAgentTurnCard } from "./credit/per-agent.ts";
+export { type PublicGoodsSettings, publicGoods, publicGoodsCard } from "./credit/public-goods.ts";
+export {
+  ndcg,
+  type RankConsistencySettings,
+  rankConsistency,
+  rankConsistencyCard,
+} from "./credit/rank-consistency.ts";
+export { type ReflectGainSettings, reflectGain, reflectGainCard } from "./credit/reflect-gain.ts";
+export { type Penalty, rolePenalty, rolePenaltyCard } from "./credit/role-penalty.ts";
 export { type TreeMeanSettings, treeMean, treeMeanCard } from "./credit/tree-mean.ts";
 export { type DapoSettings, dapo, dapoCard } from "./dapo.ts";
 export { type DpoSettings, dpo, dpoCard } from "./dpo.ts";
@@ -80,6 +92,7 @@ export { type LikelihoodSettings, likelihood, likelihoodCard } from "./loss/like
 export { type PolicyGradientSettings, policyGradient, policyGradientCard } from "./loss/policy-gradient.ts";
 export { type PreferenceSettings, preference, preferenceCard } from "./loss/preference.ts";
 export { type SoftGateSettings, softGate, softGateCard } from "./loss/sapo.ts";
+export { type MGrpoSettings, mGrpo, mGrpoCard } from "./m-grpo.ts";
 export type {
   BatchCall,
   BatchEstimates,
@@ -144,6 +157,7 @@ export { type DynamicSamplingSettings, dynamicSampling, dynamicSamplingCard } fr
 export { fixedGroups } from "./sampler/fixed.ts";
 export { type ReplaySettings, replay, replayCard } from "./sampler/replay.ts";
 export { type SapoSettings, sapo, sapoCard } from "./sapo.ts";
+export * from "./schedule/index.ts";
 export {
   type Arm,
   type BanditMethodSettings,
