@@ -59,6 +59,7 @@ export const entries: readonly LeagueEntry[] = [
   { name: "f-grpo", method: () => fGrpo({ groupSize: 8 }) },
   { name: "ema-grpo", method: () => emaGrpo({ groupSize: 8 }) },
   { name: "g2rpo", method: () => g2rpo({ groupSize: 8 }) },
+  // Its blended advantage is exact for one update a batch, and the league takes four.
   { name: "copo", method: () => copo({ groupSize: 8 }) },
   { name: "gigpo", method: () => gigpo({ groupSize: 8 }) },
   { name: "rejection-sampling", method: () => rejectionSampling({ groupSize: 8 }) },
