@@ -4,7 +4,6 @@
  * checkpoint. They draw their batches from keyed random numbers, so a failure comes back.
  */
 
-import { TroupeError } from "../errors.ts";
 import type {
   GroupCredit,
   LossInput,
@@ -14,6 +13,8 @@ import type {
   StepFacts,
 } from "../methods/method.ts";
 import { stream } from "../random/stream.ts";
+import { MethodCheckError } from "./check-method-error.ts";
+import { checkSampler } from "./check-sampler.ts";
 import {
   creditsOf,
   microbatchOf,
@@ -21,9 +22,6 @@ import {
   randomBatch,
   randomGroups,
 } from "./random-batch.ts";
-
-/** A method broke a rule that all methods keep; the message says where. */
-export class MethodCheckError extends TroupeError {}
 
 export interface CheckOptions extends Omit<RandomBatchOptions, "seed"> {
   /** Batches that are drawn. Default 6. */
@@ -322,11 +320,13 @@ export function checkState(make: () => Method, { batches = 6, ...options }: Chec
 
 const numbersOf = ({ advantages, hasSignal }: GroupCredit) => [advantages.map((row) => [...row]), hasSignal];
 
-/** All of the above. @throws MethodCheckError */
+/** All of the above, and `checkSampler` where there is a sampler. @throws MethodCheckError */
 export function checkMethod(make: () => Method, options: GradientCheckOptions = {}): void {
   const { ratio: _, tolerance: __, tokens: ___, ...drawn } = options;
   checkGradients(make(), options);
   checkMicrobatches(make(), drawn);
   checkOrder(make(), drawn);
   checkState(make, drawn);
+  const { sampler } = make();
+  if (sampler !== undefined) checkSampler(sampler, drawn);
 }

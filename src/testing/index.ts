@@ -11,8 +11,9 @@ export {
   checkOrder,
   checkState,
   type GradientCheckOptions,
-  MethodCheckError,
 } from "./check-method.ts";
+export { MethodCheckError } from "./check-method-error.ts";
+export { checkSampler, type SamplerCheckOptions } from "./check-sampler.ts";
 export {
   microbatchOf,
   type RandomBatch,

@@ -18,6 +18,7 @@ import {
   checkGradients,
   checkMicrobatches,
   checkOrder,
+  checkSampler,
   checkState,
   randomBatch,
 } from "../../src/testing/index.ts";
@@ -109,6 +110,16 @@ describe.each(cards.map(({ name, stage }) => [name, stage] as const))("%s, %s", 
   test("the order of episodes changes nothing", () => checkOrder(make(), { batches: 3 }));
 
   test("what it has learned survives a checkpoint", () => checkState(make, { batches: 3 }));
+
+  test.runIf(stage === "sampler")(
+    "a sampler ends, asks for what is there, and is a function of its view",
+    () => {
+      const steps = checkSampler(partOf(name) as SamplerPart);
+      expect(steps).toHaveLength(8);
+      for (const groups of steps)
+        for (const { episodes } of groups) expect(episodes.length).toBeGreaterThan(0);
+    },
+  );
 
   test("a step without anything to learn from is no error", () => {
     const episode = ({ sample }: { sample: number }) => ({
