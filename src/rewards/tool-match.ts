@@ -47,7 +47,6 @@ export function toolCorrectness(
     throw wrongRewardSetting("A tool match", "range", range, "a finite number above 0");
   if (gold.length === 0) return 0;
   if (predicted === undefined) return -range;
-  if (isDeepStrictEqual(plain(predicted), plain(gold))) return range;
   let score = multisetJaccard(
     predicted.map(({ name }) => name),
     gold.map(({ name }) => name),
@@ -63,8 +62,7 @@ export function toolCorrectness(
       const match = argumentMatch(made, wanted);
       if (match > best) [best, place] = [match, i];
     }
-    if (place < 0) continue;
-    used.add(place);
+    if (place >= 0) used.add(place);
     score += best;
   }
   return (2 * range * score) / largest - range;
@@ -73,14 +71,11 @@ export function toolCorrectness(
 /** Jaccard of the parameter names + the number of equal values. */
 function argumentMatch(made: ChatToolCall, wanted: ChatToolCall): number {
   const names = multisetJaccard(Object.keys(made.arguments), Object.keys(wanted.arguments));
-  const equal = Object.entries(wanted.arguments).filter(
-    ([name, value]) => Object.hasOwn(made.arguments, name) && isDeepStrictEqual(made.arguments[name], value),
+  const equal = Object.entries(wanted.arguments).filter(([name, value]) =>
+    isDeepStrictEqual(made.arguments[name], value),
   );
   return names + equal.length;
 }
-
-const plain = (tools: readonly ChatToolCall[]) =>
-  tools.map((tool) => ({ name: tool.name, arguments: tool.arguments }));
 
 export interface ToolMatchOptions<Task> {
   /** What should have been called, in any order. */

@@ -148,6 +148,11 @@ describe("rankFailed", () => {
       await totals(rankFailed("effort", { failed, topShare: 0.25, largest: 0.4 }), group),
       [0.1, 0, 0.4, 0.1],
     );
+    const two = await totals(rankFailed("effort", { failed, topShare: 0.25, largest: 0.4 }), [
+      group[0]!,
+      group[2]!,
+    ]);
+    close(two, [0, 0.4]);
     const given = rankFailed("effort", {
       failed,
       entropies: ({ trajectory }) => golden[trajectory.calls[0]!.output.length - 4]!,

@@ -34,6 +34,9 @@ describe("toolCorrectness", () => {
       (6 * 4) / 5 - 3,
       12,
     );
+    // What matches nothing is not used up: names 1/2, then nothing, then 1 + 1.
+    const apart = [tool("go", { to: 1 }), tool("go", { by: 1 })];
+    expect(toolCorrectness([tool("go", { by: 1 })], apart)).toBeCloseTo((6 * 2.5) / 5 - 3, 12);
     // One prediction for both: names 1/2, then 1 + 1.
     expect(toolCorrectness([tool("go", { to: 1 })], gold)).toBeCloseTo((6 * 2.5) / 5 - 3, 12);
   });

@@ -87,6 +87,12 @@ describe("turn cap", () => {
     expect(cap.current()).toBe(3);
   });
 
+  it("stays where a window had no episodes", () => {
+    const cap = make({ every: 1 });
+    cap.term.learn!([], context);
+    expect(cap.current()).toBe(20);
+  });
+
   it("refuses settings that make no sense, and has the defaults of its card", async () => {
     for (const wrong of [{ initial: 0 }, { initial: 2.5 }, { every: 0 }])
       expect(() => make(wrong)).toThrow(RewardDefinitionError);
