@@ -35,14 +35,17 @@ export interface SmallPolicy {
   readonly model: TrainingModel;
 }
 
-/** Random weights with a value head; trained whole, or through an adapter. */
+/** Random weights with value heads, by default one; trained whole, or through an adapter. */
 export async function smallPolicy(
   backend: OrtBackend,
   config: DecoderConfig,
-  options: { readonly adapted?: boolean } & Omit<TrainingModelOptions, "weights" | "adapter"> = {},
+  options: { readonly adapted?: boolean; readonly heads?: number } & Omit<
+    TrainingModelOptions,
+    "weights" | "adapter"
+  > = {},
 ): Promise<SmallPolicy> {
-  const { adapted = false, ...rest } = options;
-  const head = valueHeadShapes(config);
+  const { adapted = false, heads = 1, ...rest } = options;
+  const head = valueHeadShapes(config, heads);
   const weights = new FlatTensors(
     backend,
     parameterTable([...decoderShapes(config), ...(adapted ? [] : head)]),
@@ -61,10 +64,10 @@ export function scoredCount(batch: readonly TrainingSequence[]): number {
   return batch.reduce((sum, { mask }) => sum + mask.reduce((n, bit) => n + bit, 0), 0);
 }
 
-export function randomGradients(count: number, seed: number, terms = true): TokenGradients {
+export function randomGradients(count: number, seed: number, terms = true, heads = 1): TokenGradients {
   const next = uniform(seed);
-  const draw = () => Float32Array.from({ length: count }, () => next() - 0.5);
-  return { logprobs: draw(), ...(terms && { entropies: draw(), values: draw() }) };
+  const draw = (length = count) => Float32Array.from({ length }, () => next() - 0.5);
+  return { logprobs: draw(), ...(terms && { entropies: draw(), values: draw(count * heads) }) };
 }
 
 /** Each sequence alone, in plain loops and float64. The weights of the result may be nudged. */
@@ -99,7 +102,10 @@ export function reference({ config, weights, adapter }: SmallPolicy, batch: read
       result.logprobs.push(...logprobs);
       result.entropies.push(...entropies);
       const [w, b] = [trained.get("value_head.weight")!, trained.get("value_head.bias")!];
-      result.values.push(...hidden.map((h) => h.reduce((sum, x, d) => sum + x * w[d]!, b[0]!)));
+      for (const h of hidden) {
+        for (const [k, bias] of b.entries())
+          result.values.push(h.reduce((sum, x, d) => sum + x * w[k * h.length + d]!, bias));
+      }
     }
     return result;
   };
