@@ -128,13 +128,7 @@ export type {
 export { afterStep, firstReturn, semiOnlineReturns } from "./patched-returns.ts";
 export { type PpoSettings, ppo } from "./ppo.ts";
 export { type R3Settings, r3, r3Card } from "./r3.ts";
-export {
-  brevityBonus,
-  type EntropyRankingSettings,
-  entropyRanking,
-  type ReflectionSettings,
-  toReflectOn,
-} from "./r3-rewards.ts";
+export { type ReflectionSettings, toReflectOn } from "./reflection.ts";
 export { type EntropyBonusSettings, entropyBonus, entropyBonusCard } from "./regulariser/entropy-bonus.ts";
 export { type EntropyHingeSettings, entropyHinge, entropyHingeCard } from "./regulariser/entropy-hinge.ts";
 export { type EpoSettings, epo, epoCard } from "./regulariser/epo.ts";

@@ -7,7 +7,8 @@
  * ℓ_old computed anew under the weights before the update.
  *
  * Source: R³ (arXiv 2601.19620). CHOSEN: ℓ_old of remembered episodes (the paper does not say), k, α and λ. UNVERIFIED: the
- * clip range, PPO's here. Its ranking reward and its reflection are functions of `r3-rewards.ts`, not wired into a run.
+ * clip range, PPO's here. Its ranking reward and its bonus for brevity are rewards (`troupe/rewards`); its reflection is a
+ * function (`reflection.ts`), not wired into a run.
  */
 
 import { mixedGroupAdvantage } from "./advantage/mixed-group.ts";
@@ -67,5 +68,5 @@ export const r3Card: MethodCard = {
     clipHigh: { value: 0.2, source: "CHOSEN: PPO's" },
   },
   source: "R³ (arXiv 2601.19620)",
-  notes: ["CHOSEN: ℓ_old of remembered episodes is computed anew", "Not wired: ranking reward, reflection"],
+  notes: ["CHOSEN: ℓ_old of remembered episodes is computed anew", "Not wired: reflection"],
 };

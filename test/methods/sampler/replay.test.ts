@@ -1,4 +1,4 @@
-/** Replay of what a group lacks, the advantage over mixed groups, and the other rewards of R³. */
+/** Replay of what a group lacks, the advantage over mixed groups, and what R³ reflects on. */
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { mixedGroupAdvantage, mixedGroupAdvantageCard } from "../../../src/metho
 import { broadcast } from "../../../src/methods/credit/broadcast.ts";
 import type { RewardedEpisode } from "../../../src/methods/method.ts";
 import { r3, r3Card } from "../../../src/methods/r3.ts";
-import { brevityBonus, entropyRanking, toReflectOn } from "../../../src/methods/r3-rewards.ts";
+import { toReflectOn } from "../../../src/methods/reflection.ts";
 import { replay, replayCard } from "../../../src/methods/sampler/replay.ts";
 import { stream } from "../../../src/random/stream.ts";
 import { between } from "../numbers.ts";
@@ -108,44 +108,6 @@ describe("mixed groups", () => {
   });
 });
 
-describe("ranking of failed responses", () => {
-  const entropies = [
-    [2, 0.1, 0.1, 0.1],
-    [1.5, 0.5, 0.5, 0.5],
-    [1, 0.2, 0.2, 0.2],
-  ];
-
-  test("golden values", () => {
-    const settings = { share: 0.25, most: 0.4 };
-    expect([...entropyRanking(entropies, settings)]).toEqual(near([0.4, 0.1, 0.1]));
-    expect([...entropyRanking(entropies, { ...settings, ties: "order" })]).toEqual(near([0.4, 0.2, 0]));
-  });
-
-  test("one response, none, one without tokens", () => {
-    expect([...entropyRanking([[1]])]).toEqual([0]);
-    expect([...entropyRanking([])]).toEqual([]);
-    expect(() => entropyRanking([[1], []])).toThrow(/entropies\[1\]/);
-  });
-
-  test("the order in the batch does not matter, and rewards have a fixed mean", () => {
-    const rows = fc.array(fc.array(between(0, 3), { minLength: 1, maxLength: 6 }), {
-      minLength: 2,
-      maxLength: 6,
-    });
-    fc.assert(
-      fc.property(rows, between(0.01, 1), (drawn, share) => {
-        const found = [...entropyRanking(drawn, { share })];
-        expect([...entropyRanking(drawn.toReversed(), { share })].toReversed()).toEqual(near(found));
-        expect(found.reduce((sum, value) => sum + value, 0) / found.length).toBeCloseTo(0.25, 9);
-      }),
-    );
-  });
-});
-
-test("right answers are paid for brevity", () => {
-  expect([0, 8192, 32768, 40000].map((length) => brevityBonus(length))).toEqual([1, 0.75, 0, 0]);
-});
-
 test("what is reflected on", () => {
   const random = () => stream(1, "reflect");
   expect(toReflectOn(old, random(), { below: 0.5 })).toBeUndefined();
@@ -163,7 +125,6 @@ test("R³ trains on what it recalls; settings are checked, and the cards say the
   );
   expect(() => r3({ alpha: 0 })).toThrow(/alpha 0/);
   expect(() => replay({ remembered: 1 })).toThrow(/remembered 1/);
-  expect(() => entropyRanking([], { share: 0 })).toThrow(/share 0/);
   for (const [card, settings] of [
     [replayCard, replay().settings],
     [mixedGroupAdvantageCard, mixedGroupAdvantage().settings],
