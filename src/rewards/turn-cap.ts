@@ -7,7 +7,7 @@
 import type { MethodCard } from "../methods/card.ts";
 import type { UntypedTask } from "../workflow/workflow.ts";
 import { objectOf, wrongState } from "./combine.ts";
-import { isFailed } from "./failures.ts";
+import { isFailed, rewardFailure } from "./failures.ts";
 import type { Json, RewardFunction, RewardTerm } from "./reward.ts";
 import { checkFinite, wrongRewardSetting } from "./setting.ts";
 import { perEpisode, reward } from "./terms.ts";
@@ -75,6 +75,14 @@ export function turnCap<Task = UntypedTask>(
     ...perEpisode<Task>(name, async (episode, context) => {
       const [one] = await counted.score([episode], context);
       if (isFailed(one!)) return one;
+      if (one!.rewards.some(({ value }) => value < 0)) {
+        const failure = rewardFailure(counted.name, episode.trajectory, {
+          code: "E_REWARD_COUNT",
+          says: "is below 0, and counts nothing.",
+          hint: "count the turns of the episode in `turns`.",
+        });
+        return { failure };
+      }
       const shown = { name: `${name}.cap`, value: state.cap, logged: true } as const;
       return { rewards: [...one!.rewards.map((record) => ({ ...record, logged: true as const })), shown] };
     }),
@@ -90,7 +98,7 @@ export function turnCap<Task = UntypedTask>(
         most = Math.max(most, value);
       }
       if (steps >= every) {
-        if (episodes > 0) cap = annealedCap(cap, total / episodes, most);
+        if (episodes > 0) cap = annealedCap(cap, Math.min(total / episodes, most), most);
         state = { cap, ...begun };
       } else state = { cap, steps, episodes, turns: total, most };
     },

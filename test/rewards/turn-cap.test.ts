@@ -81,8 +81,9 @@ describe("turn cap", () => {
 
   it("fails an episode whose turns are not told, and does not learn from it", async () => {
     const cap = turnCap("cap", { turns: ({ result }) => result as number, initial: 9, every: 1 });
-    const scored = await cap.term.score(episodes(Number.NaN, 3), context);
+    const scored = await cap.term.score(episodes(Number.NaN, 3, -1), context);
     expect(scored[0]).toMatchObject({ failure: { code: "E_REWARD_NOT_FINITE" } });
+    expect(scored[2]).toMatchObject({ failure: { code: "E_REWARD_COUNT" } });
     cap.term.learn!(scored, context);
     expect(cap.current()).toBe(3);
   });
