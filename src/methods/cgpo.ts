@@ -40,7 +40,7 @@ export interface CodpoSettings {
 
 /**
  * @example
- * train({ …, method: crpg({ baseline: ({ terms }) => terms?.reference ?? 0 }) });
+ * train({ …, method: crpg(), rewards: sideBySide({ score, reference: minusScoreOfReference, infeasible }) });
  */
 export function crpg({ groupSize = 4, ...settings }: CgpoSettings = {}): Method {
   return compose({

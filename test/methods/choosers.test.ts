@@ -181,6 +181,11 @@ describe("CGPO", () => {
     expect(advantages[0]![0]).toBeCloseTo(0.5, 6);
   });
 
+  test("a term with −r̄ is in the reward already, whatever its name", () => {
+    const { advantages } = crpg().credit([episode(0, { score: 1.5, baseline: -1.5 }, ["a"])]);
+    expect(advantages[0]![0]).toBeCloseTo(0.5, 6);
+  });
+
   test("CRRAFT: the best feasible call of a task that is near enough", () => {
     const batch = batchOf([0.7, 0.6, 0.9], [0, 1, 11], ["x", "x", "x"]);
     expect(crraft().estimate!(batch).advantages.map(([value]) => value)).toEqual(near([0.7, 0, 0]));

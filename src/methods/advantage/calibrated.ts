@@ -26,7 +26,7 @@ export interface CalibratedSettings {
   readonly weigh?: "reward" | "best";
   /** Default false. */
   readonly clamp?: boolean;
-  /** r̄: what a fixed answer to the task is worth. Default: the reward term "baseline" of the episode, or 0. */
+  /** r̄: what a fixed answer to the task is worth. Default 0: a reward that has a term with −r̄ is calibrated already. */
   readonly baseline?: (episode: RewardedEpisode) => number;
   /** Which episodes keep all constraints. Default: those whose reward term "infeasible" is absent or 0. */
   readonly isFeasible?: (episode: RewardedEpisode) => boolean;
@@ -39,7 +39,7 @@ export function calibrated(
   given: CalibratedSettings = {},
 ): AdvantagePart & { readonly compares: "steps"; readonly gives: "advantages" } {
   const { klMax = 10, weigh = "reward", clamp = false } = given;
-  const { baseline = ({ terms }) => terms?.baseline ?? 0, isFeasible = feasibleByTerm } = given;
+  const { baseline = () => 0, isFeasible = feasibleByTerm } = given;
   checkNumber("calibrated", "klMax", klMax, { above: 0 });
   if (weigh !== "reward" && weigh !== "best")
     throw wrongSetting("calibrated", "weigh", weigh, '"reward" or "best"');
