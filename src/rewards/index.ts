@@ -31,6 +31,7 @@ export { type CallJudgeOptions, callJudge, type JudgeOptions, judge, readScore }
 export { leafF1 } from "./leaf-f1.ts";
 export { type LearningSpeedOptions, learningSpeedWeights, slopeOf } from "./learning-speed.ts";
 export { lengthBonus, lengthBonusCard, shorterIsBetter, thoughtLength } from "./length-bonus.ts";
+export { envelope, type LengthBounds, lengthEnvelope, lengthEnvelopeCard } from "./length-envelope.ts";
 export {
   type PercentileOptions,
   type PercentileRewardOptions,
