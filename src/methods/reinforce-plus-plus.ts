@@ -42,7 +42,7 @@ export function reinforcePlusPlus(given: ReinforcePlusPlusSettings = {}): Method
   const { baseline = "none", klCoefficient = 0.01, clip = 0.2, epochs = 1, minibatches = 1 } = given;
   const { groupSize = baseline === "group" ? 8 : 1 } = given;
   return compose({
-    name: "reinforce++",
+    name: "reinforce-plus-plus",
     sampler: fixedGroups<number>(groupSize),
     advantage: groupAdvantage({ baseline, divideByDeviation: false }),
     tokenWeights: [...(klCoefficient > 0 ? [klInReward({ coefficient: klCoefficient })] : []), whitened()],
