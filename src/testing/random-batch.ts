@@ -49,7 +49,7 @@ export function randomGroups(
 
 /**
  * Rewards between 0 and 1, in a third of the episodes exactly 0 or 1, in terms `correct` (all of it), `format` and
- * `infeasible` (−1 or 0). Calls of "lead", of "helper", and sometimes of "helper" in a child workflow; the same few
+ * `infeasible` (−1 or 0), and of each call `contribution`, its own. Calls of "lead", of "helper", and sometimes of "helper" in a child workflow; the same few
  * prompts come back. Every second episode shares its first call with the one before.
  */
 export function randomEpisode({ random, group, sample, earlier }: RandomEpisode): RewardedEpisode {
@@ -62,7 +62,8 @@ export function randomEpisode({ random, group, sample, earlier }: RandomEpisode)
   const calls = agents.map((agent, id): RewardedCall => {
     const occurrence = seen.get(agent) ?? 0;
     seen.set(agent, occurrence + 1);
-    const facts = { agent, occurrence, scope: "", id, reward, own: 0, terms };
+    const own = { ...terms, contribution: random.integer(1000) / 1000 };
+    const facts = { agent, occurrence, scope: "", id, reward, own: 0, terms: own };
     if (id === 0 && shared !== undefined) return { ...shared, ...facts };
     return {
       ...facts,
@@ -74,8 +75,9 @@ export function randomEpisode({ random, group, sample, earlier }: RandomEpisode)
     };
   });
   if (random.integer(2) === 0) {
-    const own = { agent: "helper", occurrence: 0, scope: "child", id: calls.length };
-    calls.push({ ...own, reward, own: 0, terms, length: 2, node: `${group}/${sample}#${calls.length}` });
+    const place = { agent: "helper", occurrence: 0, scope: "child", id: calls.length, length: 2 };
+    const all = { ...terms, contribution: random.integer(1000) / 1000 };
+    calls.push({ ...place, reward, own: 0, terms: all, node: `${group}/${sample}#${calls.length}` });
   }
   return { id: `train/1/${group}/${sample}`, reward, terms, calls };
 }

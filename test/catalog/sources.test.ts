@@ -9,19 +9,18 @@ import * as methods from "../../src/methods/index.ts";
 const paths = sources().filter((path) => path.startsWith("src/methods/"));
 const texts = new Map(paths.map((path) => [path, readFileSync(join(root, path), "utf8")]));
 
-/** Imported names of each relative import, with the path that it comes from. */
+/** Imported names of each import, with the path or package that it comes from. */
 function importsOf(path: string): readonly { readonly from: string; readonly names: readonly string[] }[] {
-  return [
-    ...texts
-      .get(path)!
-      .matchAll(/^(?:import|export)\s+(?:type\s+)?(?:\{([^}]*)\}|[^"']*?)\s+from\s+"([^"]+)";/gm),
-  ].map(([, names = "", from]) => ({
-    from: from!.startsWith(".") ? join(dirname(path), from!) : from!,
-    names: names
-      .split(",")
-      .map((name) => name.replace("type ", "").trim().split(" as ")[0]!)
-      .filter((name) => name !== ""),
-  }));
+  const code = texts.get(path)!.replace(/\/\*[\s\S]*?\*\/|'[^'\n]*'/g, "");
+  return [...code.matchAll(/(?:\{([^{}]*)\}\s+from|\bfrom|\bimport|\bimport\()\s*"([^"]+)"/g)].map(
+    ([, names = "", from]) => ({
+      from: from!.startsWith(".") ? join(dirname(path), from!) : from!,
+      names: names
+        .split(",")
+        .map((name) => name.replace("type ", "").trim().split(" as ")[0]!)
+        .filter((name) => name !== ""),
+    }),
+  );
 }
 
 /** Lines after the file's opening comment. */
