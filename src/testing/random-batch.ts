@@ -48,37 +48,35 @@ export function randomGroups(
 }
 
 /**
- * Rewards between 0 and 1, in a third of the episodes exactly 0 or 1, in terms `correct` (all of it), `format` and
- * `infeasible` (−1 or 0), and of each call `contribution`, its own. Calls of "lead", of "helper", and sometimes of "helper" in a child workflow; the same few
- * prompts come back. Every second episode shares its first call with the one before.
+ * Rewards of the whole episode between 0 and 1, in a third of the episodes exactly 0 or 1, in terms `correct` (all of it),
+ * `format` and `infeasible` (−1 or 0); in half of the episodes calls are rewarded on their own too. Calls of "lead", of
+ * "helper", and sometimes of "helper" in a child workflow, each with a term `contribution`; the same few prompts come
+ * back. Every second episode shares its first call with the one before.
  */
 export function randomEpisode({ random, group, sample, earlier }: RandomEpisode): RewardedEpisode {
   const draw = random.uniform();
   const reward = draw < 1 / 6 ? 0 : draw < 1 / 3 ? 1 : Math.round(random.uniform() * 1e6) / 1e6;
   const terms = { correct: reward, format: random.integer(2) / 2, infeasible: -random.integer(2) };
-  const agents = ["lead", "helper", "lead", ...(random.integer(2) === 0 ? ["helper"] : [])];
+  const rewardsCalls = random.integer(2) === 0;
+  const places = [
+    { agent: "lead", occurrence: 0, scope: "" },
+    { agent: "helper", occurrence: 0, scope: "" },
+    { agent: "lead", occurrence: 1, scope: "" },
+    ...(random.integer(2) === 0 ? [{ agent: "helper", occurrence: 1, scope: "" }] : []),
+    ...(random.integer(2) === 0 ? [{ agent: "helper", occurrence: 0, scope: "child" }] : []),
+  ];
   const shared = sample % 2 === 1 ? earlier.at(-1)?.calls[0] : undefined;
-  const seen = new Map<string, number>();
-  const calls = agents.map((agent, id): RewardedCall => {
-    const occurrence = seen.get(agent) ?? 0;
-    seen.set(agent, occurrence + 1);
-    const own = { ...terms, contribution: random.integer(1000) / 1000 };
-    const facts = { agent, occurrence, scope: "", id, reward, own: 0, terms: own };
+  const calls = places.map((place, id): RewardedCall => {
+    const own = rewardsCalls ? random.integer(5) / 4 : 0;
+    const contribution = random.integer(1000) / 1000;
+    const facts = { ...place, id, reward: reward + own, own, terms: { ...terms, contribution } };
+    const length = 1 + random.integer(4);
+    const state = id === 0 ? `task ${group}` : `state ${random.integer(3)}`;
+    const truncated = random.integer(8) === 0;
+    const text = `text ${random.integer(1000)}`;
     if (id === 0 && shared !== undefined) return { ...shared, ...facts };
-    return {
-      ...facts,
-      length: 1 + random.integer(4),
-      node: `${group}/${sample}#${id}`,
-      state: id === 0 ? `task ${group}` : `state ${random.integer(3)}`,
-      truncated: random.integer(8) === 0,
-      text: `text ${random.integer(1000)}`,
-    };
+    return { ...facts, length, node: `${group}/${sample}#${id}`, state, truncated, text };
   });
-  if (random.integer(2) === 0) {
-    const place = { agent: "helper", occurrence: 0, scope: "child", id: calls.length, length: 2 };
-    const all = { ...terms, contribution: random.integer(1000) / 1000 };
-    calls.push({ ...place, reward, own: 0, terms: all, node: `${group}/${sample}#${calls.length}` });
-  }
   return { id: `train/1/${group}/${sample}`, reward, terms, calls };
 }
 
