@@ -14,6 +14,13 @@ export { type DryRun, type DryRunControl, dryRun } from "./dry-run.ts";
 export { RunFolderError, RunStoppedError, TrainConfigError } from "./errors.ts";
 export { type CheckpointEvaluation, type EvaluateControl, evaluatePolicies } from "./evaluate-run.ts";
 export type { Decoding, EvaluationOptions } from "./evaluation-options.ts";
+export {
+  type Demonstration,
+  demonstrationsOf,
+  type FineTuned,
+  type FineTuneOptions,
+  fineTune,
+} from "./fine-tune.ts";
 export type { LearningRate, LearningRateSchedule } from "./learning-rate.ts";
 export { consoleReporter, jsonReporter, type Reporter, type StepView, silentReporter } from "./reporter.ts";
 export type { EvaluationSummary, RunSummary } from "./summary.ts";
