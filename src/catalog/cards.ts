@@ -3,10 +3,16 @@
 import { bestOnlyCard } from "../methods/advantage/best-only.ts";
 import { bestAgainstWorstCard } from "../methods/advantage/best-worst.ts";
 import { calibratedCard } from "../methods/advantage/calibrated.ts";
+import { callGroupCard } from "../methods/advantage/call-group.ts";
 import { copoAdvantageCard } from "../methods/advantage/copo.ts";
 import { emaAdvantageCard } from "../methods/advantage/ema.ts";
 import { g2rpoAdvantageCard } from "../methods/advantage/g2rpo.ts";
 import { gigpoAdvantageCard } from "../methods/advantage/gigpo.ts";
+import { groupAdvantageCard } from "../methods/advantage/group.ts";
+import { leaveOneOutCard } from "../methods/advantage/leave-one-out.ts";
+import { mixedGroupAdvantageCard } from "../methods/advantage/mixed-group.ts";
+import { semiOnlineAdvantageCard } from "../methods/advantage/semi-online.ts";
+import { siblingPairsCard } from "../methods/advantage/sibling-pairs.ts";
 import { trackedBaselineCard } from "../methods/advantage/tracked-baseline.ts";
 import { treeGrpoAdvantageCard } from "../methods/advantage/tree-grpo.ts";
 import { treeRpoAdvantageCard } from "../methods/advantage/tree-rpo.ts";
@@ -18,6 +24,10 @@ import { cispoCard } from "../methods/cispo.ts";
 import { copoCard } from "../methods/copo.ts";
 import { broadcastCard } from "../methods/credit/broadcast.ts";
 import { perAgentCard, perAgentTurnCard } from "../methods/credit/per-agent.ts";
+import { publicGoodsCard } from "../methods/credit/public-goods.ts";
+import { rankConsistencyCard } from "../methods/credit/rank-consistency.ts";
+import { reflectGainCard } from "../methods/credit/reflect-gain.ts";
+import { rolePenaltyCard } from "../methods/credit/role-penalty.ts";
 import { treeMeanCard } from "../methods/credit/tree-mean.ts";
 import { dapoCard } from "../methods/dapo.ts";
 import { dpoCard } from "../methods/dpo.ts";
@@ -33,7 +43,9 @@ import { likelihoodCard } from "../methods/loss/likelihood.ts";
 import { policyGradientCard } from "../methods/loss/policy-gradient.ts";
 import { preferenceCard } from "../methods/loss/preference.ts";
 import { softGateCard } from "../methods/loss/sapo.ts";
+import { mGrpoCard } from "../methods/m-grpo.ts";
 import { mssrCard } from "../methods/mssr.ts";
+import { r3Card } from "../methods/r3.ts";
 import { entropyBonusCard } from "../methods/regulariser/entropy-bonus.ts";
 import { entropyHingeCard } from "../methods/regulariser/entropy-hinge.ts";
 import { epoCard } from "../methods/regulariser/epo.ts";
@@ -45,20 +57,26 @@ import { rlooCard } from "../methods/rloo.ts";
 import { adaptiveCard } from "../methods/sampler/adaptive.ts";
 import { branchingCard } from "../methods/sampler/branching.ts";
 import { dynamicSamplingCard } from "../methods/sampler/dynamic.ts";
+import { fixedGroupsCard } from "../methods/sampler/fixed.ts";
+import { replayCard } from "../methods/sampler/replay.ts";
 import { sapoCard } from "../methods/sapo.ts";
 import { infiniteSamplingCard } from "../methods/schedule/infinite-sampling.ts";
 import { mangerCard } from "../methods/schedule/manger.ts";
 import { rolloutBanditsCard } from "../methods/schedule/rollout-bandits.ts";
+import { semiOnlineCard } from "../methods/semi-online.ts";
+import { visualWeightsCard } from "../methods/visual-weights.ts";
 import { entropyShapingCard } from "../methods/weight/entropy-shaping.ts";
 import { focalWeightCard } from "../methods/weight/focal.ts";
 import { klInRewardCard } from "../methods/weight/kl-in-reward.ts";
 import { whitenedCard } from "../methods/weight/whitened.ts";
 import { dynamicWeightsCard } from "../rewards/dynamic-weights.ts";
 import { effectiveActionsCard } from "../rewards/effective-actions.ts";
+import { feasibilityCard } from "../rewards/feasibility.ts";
 import { gatedAccumulationCard } from "../rewards/gated-accumulation.ts";
 import { groupJudgeCard } from "../rewards/group-judge.ts";
 import { informationConsistencyCard } from "../rewards/information-consistency.ts";
 import { lengthBonusCard } from "../rewards/length-bonus.ts";
+import { lengthEnvelopeCard } from "../rewards/length-envelope.ts";
 import { percentileRewardCard } from "../rewards/percentile-reward.ts";
 import { rankingRewardCard } from "../rewards/ranking-reward.ts";
 import { rerankRewardCard } from "../rewards/rerank-reward.ts";
@@ -75,6 +93,7 @@ export const allCards: readonly MethodCard[] = [
   branchingCard,
   broadcastCard,
   calibratedCard,
+  callGroupCard,
   cispoCard,
   clippedImportanceCard,
   codpoCard,
@@ -95,36 +114,52 @@ export const allCards: readonly MethodCard[] = [
   entropyShapingCard,
   epoCard,
   fGrpoCard,
+  feasibilityCard,
+  fixedGroupsCard,
   focalWeightCard,
   g2rpoAdvantageCard,
   g2rpoCard,
   gatedAccumulationCard,
   gigpoAdvantageCard,
   gigpoCard,
+  groupAdvantageCard,
   groupJudgeCard,
   gspoCard,
   infiniteSamplingCard,
   informationConsistencyCard,
   klInRewardCard,
   klPenaltyCard,
+  leaveOneOutCard,
   lengthBonusCard,
+  lengthEnvelopeCard,
   likelihoodCard,
+  mGrpoCard,
   mangerCard,
+  mixedGroupAdvantageCard,
   mssrCard,
   perAgentCard,
   perAgentTurnCard,
   percentileRewardCard,
   policyGradientCard,
   preferenceCard,
+  publicGoodsCard,
+  r3Card,
+  rankConsistencyCard,
   rankingRewardCard,
+  reflectGainCard,
   reinforceCard,
   reinforcePlusPlusCard,
   rejectionSamplingCard,
+  replayCard,
   rerankRewardCard,
   rlooCard,
+  rolePenaltyCard,
   rolloutBanditsCard,
   sapoCard,
+  semiOnlineAdvantageCard,
+  semiOnlineCard,
   sequenceRatioCard,
+  siblingPairsCard,
   softGateCard,
   stepRewardCard,
   structureRewardCard,
@@ -134,6 +169,7 @@ export const allCards: readonly MethodCard[] = [
   treeMeanCard,
   treeRpoAdvantageCard,
   turnCapCard,
+  visualWeightsCard,
   whitenedCard,
   withoutRecalledCard,
 ];

@@ -18,7 +18,7 @@ export {
 export { type EmaAdvantageSettings, emaAdvantage, emaAdvantageCard } from "./advantage/ema.ts";
 export { type G2rpoAdvantageSettings, g2rpoAdvantage, g2rpoAdvantageCard } from "./advantage/g2rpo.ts";
 export { type GigpoAdvantageSettings, gigpoAdvantage, gigpoAdvantageCard } from "./advantage/gigpo.ts";
-export { type GroupAdvantageSettings, groupAdvantage } from "./advantage/group.ts";
+export { type GroupAdvantageSettings, groupAdvantage, groupAdvantageCard } from "./advantage/group.ts";
 export { leaveOneOut, leaveOneOutCard } from "./advantage/leave-one-out.ts";
 export {
   type MixedGroupAdvantageSettings,
@@ -148,7 +148,7 @@ export { type RlooSettings, rloo, rlooCard } from "./rloo.ts";
 export { type AdaptiveSettings, adaptive, adaptiveCard, expectedEpisodes } from "./sampler/adaptive.ts";
 export { type BranchingSettings, branching, branchingCard } from "./sampler/branching.ts";
 export { type DynamicSamplingSettings, dynamicSampling, dynamicSamplingCard } from "./sampler/dynamic.ts";
-export { fixedGroups } from "./sampler/fixed.ts";
+export { fixedGroups, fixedGroupsCard } from "./sampler/fixed.ts";
 export { type ReplaySettings, replay, replayCard } from "./sampler/replay.ts";
 export { type SapoSettings, sapo, sapoCard } from "./sapo.ts";
 export * from "./schedule/index.ts";

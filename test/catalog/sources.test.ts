@@ -35,6 +35,7 @@ const parts =
   /satisfies (?:AdvantagePart|CreditAssigner|SequenceWeight|TokenWeight|LossKernel|Regulariser|SamplerPart)\b/;
 const makes = (path: string, text: string) =>
   parts.test(text) ||
+  /Object\.freeze\(\{\s*stage:/.test(text) ||
   (/^src\/methods\/[^/]+\.ts$/.test(path) &&
     !path.endsWith("/compose.ts") &&
     /^(?:export function \w+\(.*)?\): Method \{/m.test(text));

@@ -11,6 +11,7 @@
  * noise by a tiny std would make full-size advantages of it.
  */
 
+import type { MethodCard } from "../card.ts";
 import { wrongSetting } from "../errors.ts";
 import { leastDeviation, spreadOf } from "../group-advantage.ts";
 import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
@@ -122,3 +123,27 @@ export function baselinesOf({ group, values, compared }: JudgedGroup): Map<strin
     ]),
   );
 }
+
+export const groupAdvantageCard: MethodCard = {
+  name: "group-advantage",
+  title: "Group advantage",
+  stage: "advantage",
+  line: "an episode against the others of its task: GRPO's, Dr. GRPO's, RLOO's and REINFORCE's estimator",
+  use: 'import { groupAdvantage } from "troupe/methods"',
+  formula: [
+    "A_c = (r_c − mean) / (std + ε), over one value per episode and baseline",
+    'baseline "others": A_c = r_c − mean of the other episodes; "none": A_c = r_c',
+  ],
+  defaults: {
+    ddof: { value: 0, source: "DeepSeekMath, as printed; verl and TRL compute 1" },
+    divideByDeviation: { value: true, source: "DeepSeekMath; Dr. GRPO: false" },
+    epsilon: { value: 1e-6, source: "verl" },
+    baseline: { value: "group", source: "DeepSeekMath; RLOO: others" },
+    single: { value: "zero", source: "CHOSEN; verl keeps the raw reward" },
+  },
+  source: "Shao et al., DeepSeekMath (arXiv 2402.03300), §4.1.2",
+  notes: [
+    "CHOSEN: an episode counts once in its baseline, with the mean of its calls",
+    "Equal values give zeros, also where their deviation is float noise",
+  ],
+};

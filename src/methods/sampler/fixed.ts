@@ -1,5 +1,9 @@
-/** @file The plain sampler: so many episodes of each task, and nothing more. */
+/**
+ * @file The plain sampler: so many episodes of each task, and nothing more. The size is CHOSEN: 8 to 16 are usual in open
+ * code.
+ */
 
+import type { MethodCard } from "../card.ts";
 import { wrongSetting } from "../errors.ts";
 import type { SamplerPart } from "../parts.ts";
 
@@ -20,3 +24,14 @@ export function fixedGroups<const Size extends number = 8>(
     next: () => [],
   } as const);
 }
+
+export const fixedGroupsCard: MethodCard = {
+  name: "fixed-groups",
+  title: "Fixed groups",
+  stage: "sampler",
+  line: "so many episodes of each task, and nothing more: the default",
+  use: 'import { fixedGroups } from "troupe/methods"',
+  formula: ["G episodes of every task of the step, in one wave"],
+  defaults: { groupSize: { value: 8, source: "CHOSEN: 8 to 16 in most open code" } },
+  source: "DeepSeekMath (arXiv 2402.03300) has 64; most open code 8 to 16",
+};
