@@ -82,6 +82,7 @@ describe("degenerate groups", () => {
     expect(of(judgedOf(0.7)).hasSignal).toBe(false);
     expect(flat(judgedOf(0.7), { single: "raw" })).toEqual([0.7]);
     expect(of(judgedOf(0.7), { single: "raw" }).hasSignal).toBe(true);
+    expect(flat(judgedOf(1, 0), { single: "raw", epsilon: 0 })).toEqual([1, -1]);
     expect(flat(judgedOf(0.7), { baseline: "others" })).toEqual([0]);
   });
 
