@@ -14,12 +14,12 @@
  */
 
 import type { MethodCard } from "../card.ts";
+import { againstGroup } from "../episode-baselines.ts";
 import { wrongSetting } from "../errors.ts";
 import { normalise } from "../group-advantage.ts";
 import type { RewardedEpisode, RewardedGroup } from "../method.ts";
 import { checkNumber } from "../number-setting.ts";
 import type { AdvantagePart, JudgedGroup } from "../parts.ts";
-import { groupAdvantages } from "./group.ts";
 
 export interface CopoAdvantageSettings {
   /** γ, how sharply w turns. Default 20 (COPO). */
@@ -71,7 +71,7 @@ export function copoAdvantage(given: CopoAdvantageSettings = {}): AdvantagePart 
     );
     const ofTask = new Map(told.map((k, place) => [k, ofTasks[place]!]));
     return groups.map((judged, k) => {
-      const local = groupAdvantages(judged, { ...normalisation, baseline: "group", single: "zero" });
+      const local = againstGroup(judged, ddof, (deviation) => 1 / (deviation + epsilon));
       const weight = copoWeight(answerEntropy(judged.group, answer, logBase), settings);
       const whole = ofTask.get(k) ?? 0;
       const rows = local.advantages.map((row) => row.map((value) => weight * value + (1 - weight) * whole));

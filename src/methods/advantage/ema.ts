@@ -14,13 +14,13 @@
 
 import type { MethodCard } from "../card.ts";
 import { broadcast } from "../credit/broadcast.ts";
+import { baselinesOf } from "../episode-baselines.ts";
 import { wrongSetting } from "../errors.ts";
 import { leastDeviation, spreadOf } from "../group-advantage.ts";
 import type { RewardedGroup } from "../method.ts";
 import { type Moments, movedMoments, readMoments } from "../moving-moments.ts";
 import { checkNumber } from "../number-setting.ts";
 import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
-import { baselinesOf } from "./group.ts";
 
 export interface EmaAdvantageSettings {
   /** d, in [0, 1). Default 0.99 (OneThinker). */

@@ -13,10 +13,10 @@
  */
 
 import type { MethodCard } from "../card.ts";
+import { baselinesOf } from "../episode-baselines.ts";
 import { leastDeviation, spreadOf } from "../group-advantage.ts";
 import { normalQuantile } from "../normal-quantile.ts";
 import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
-import { baselinesOf } from "./group.ts";
 
 export interface G2rpoAdvantageSettings {
   /** Groups without spread have no advantage. Default true (the official accuracy filter). */

@@ -15,13 +15,13 @@
  */
 
 import type { MethodCard } from "../card.ts";
+import { againstGroup } from "../episode-baselines.ts";
 import { wrongSetting } from "../errors.ts";
 import { leastDeviation, type Spread, spreadOf } from "../group-advantage.ts";
 import type { RewardedCall, RewardedEpisode } from "../method.ts";
 import { checkNumber } from "../number-setting.ts";
 import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
 import { stepReturns } from "../step-returns.ts";
-import { groupAdvantages } from "./group.ts";
 
 export interface GigpoAdvantageSettings {
   /** ω, the weight of the step part. Default 1 (GiGPO). */
@@ -79,8 +79,9 @@ export function gigpoAdvantage(given: GigpoAdvantageSettings = {}): AdvantagePar
 function ofGroup(judged: JudgedGroup, settings: Required<GigpoAdvantageSettings>): GroupAdvantages {
   const { group } = judged;
   const { norm, ddof, epsilon, gamma, stepWeight, anchor } = settings;
+  const scaleOf = (deviation: number) => (norm === "mean" ? 1 : 1 / (deviation + epsilon));
   const scaled = (value: number, { mean, deviation }: Spread) =>
-    deviation < leastDeviation ? 0 : (value - mean) / (norm === "mean" ? 1 : deviation + epsilon);
+    deviation < leastDeviation ? 0 : (value - mean) * scaleOf(deviation);
   const steps = group.episodes.map((episode, i) => stepReturns(episode, judged.values[i]!, gamma));
 
   const worths = { ...judged, values: steps.map(({ total }) => total) };
@@ -89,13 +90,7 @@ function ofGroup(judged: JudgedGroup, settings: Required<GigpoAdvantageSettings>
   const ofEpisodes =
     settings.episodes === "calls"
       ? worths.values.map((row, i) => row.map((value, j) => scaled(value, byCall.get(baseline(i, j))!)))
-      : groupAdvantages(worths, {
-          ddof,
-          epsilon,
-          divideByDeviation: norm === "deviation",
-          baseline: "group",
-          single: "zero",
-        }).advantages;
+      : againstGroup(worths, ddof, scaleOf).advantages;
 
   const states = group.episodes.map((episode, i) =>
     episode.calls.map((call, j) => {

@@ -12,6 +12,7 @@
  */
 
 import type { MethodCard } from "../card.ts";
+import { baselinesOf } from "../episode-baselines.ts";
 import { wrongSetting } from "../errors.ts";
 import { leastDeviation, spreadOf } from "../group-advantage.ts";
 import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
@@ -98,30 +99,6 @@ export function groupAdvantages(
     }),
   );
   return { advantages, hasSignal };
-}
-
-/** Of each baseline: episode → the mean of its values that share it. An episode without calls has its reward in "". */
-export function baselinesOf({ group, values, compared }: JudgedGroup): Map<string, Map<number, number>> {
-  const sums = new Map<string, Map<number, { sum: number; count: number }>>();
-  values.forEach((row, i) => {
-    row.forEach((value, j) => {
-      const key = compared?.[i]?.[j] ?? "";
-      const episodes = sums.get(key) ?? new Map<number, { sum: number; count: number }>();
-      sums.set(key, episodes);
-      const known = episodes.get(i) ?? { sum: 0, count: 0 };
-      episodes.set(i, { sum: known.sum + value, count: known.count + 1 });
-    });
-    if (row.length === 0 && compared === undefined) {
-      const episodes = sums.get("") ?? new Map<number, { sum: number; count: number }>();
-      sums.set("", episodes.set(i, { sum: group.episodes[i]!.reward, count: 1 }));
-    }
-  });
-  return new Map(
-    [...sums].map(([key, episodes]) => [
-      key,
-      new Map([...episodes].map(([i, { sum, count }]) => [i, sum / count])),
-    ]),
-  );
 }
 
 export const groupAdvantageCard: MethodCard = {

@@ -10,11 +10,10 @@
  */
 
 import type { MethodCard } from "../card.ts";
+import { againstGroup } from "../episode-baselines.ts";
 import { wrongSetting } from "../errors.ts";
-import { leastDeviation, spreadOf } from "../group-advantage.ts";
 import { checkNumber } from "../number-setting.ts";
-import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
-import { baselinesOf } from "./group.ts";
+import type { AdvantagePart } from "../parts.ts";
 
 export interface MixedGroupAdvantageSettings {
   /** α > 0. Default 2. */
@@ -31,37 +30,19 @@ export function mixedGroupAdvantage(given: MixedGroupAdvantageSettings = {}): Ad
   readonly gives: "advantages";
 } {
   const settings: Required<MixedGroupAdvantageSettings> = { alpha: 2, lambda: 1e-6, ddof: 0, ...given };
-  checkNumber("mixedGroupAdvantage", "alpha", settings.alpha, { above: 0 });
-  checkNumber("mixedGroupAdvantage", "lambda", settings.lambda, { least: 0 });
-  if (settings.ddof !== 0 && settings.ddof !== 1)
-    throw wrongSetting("mixedGroupAdvantage", "ddof", settings.ddof, "0 or 1");
+  const { alpha, lambda, ddof } = settings;
+  checkNumber("mixedGroupAdvantage", "alpha", alpha, { above: 0 });
+  checkNumber("mixedGroupAdvantage", "lambda", lambda, { least: 0 });
+  if (ddof !== 0 && ddof !== 1) throw wrongSetting("mixedGroupAdvantage", "ddof", ddof, "0 or 1");
   return Object.freeze({
     stage: "advantage",
     name: "mixed-group",
     compares: "episodes",
     gives: "advantages",
     settings,
-    advantages: (groups) => groups.map((judged) => ofGroup(judged, settings)),
+    advantages: (groups) =>
+      groups.map((judged) => againstGroup(judged, ddof, (deviation) => 1 / (alpha * deviation + lambda))),
   } satisfies AdvantagePart);
-}
-
-function ofGroup(
-  judged: JudgedGroup,
-  { alpha, lambda, ddof }: Required<MixedGroupAdvantageSettings>,
-): GroupAdvantages {
-  const spreads = new Map(
-    [...baselinesOf(judged)].map(([key, means]) => [key, spreadOf([...means.values()], ddof)] as const),
-  );
-  let hasSignal = false;
-  const advantages = judged.values.map((row, i) =>
-    row.map((value, j) => {
-      const { mean, deviation } = spreads.get(judged.compared?.[i]?.[j] ?? "")!;
-      if (deviation < leastDeviation) return 0;
-      hasSignal = true;
-      return (value - mean) / (alpha * deviation + lambda);
-    }),
-  );
-  return { advantages, hasSignal };
 }
 
 export const mixedGroupAdvantageCard: MethodCard = {
