@@ -20,6 +20,7 @@
  */
 
 import { type Aggregation, checkAggregation } from "./aggregation.ts";
+import type { MethodCard } from "./card.ts";
 import { clippedLoss } from "./clipped-loss.ts";
 import { MethodSettingsError, wrongSetting } from "./errors.ts";
 import { checkGroupScope, type GroupNormalisation, groupCredit } from "./group-advantage.ts";
@@ -126,3 +127,34 @@ export function grpo(given: GrpoSettings = {}): Method {
     loss: (input) => clippedLoss(input, { ...settings, klCoefficient: klInLoss }),
   } satisfies Method);
 }
+
+export const grpoCard: MethodCard = {
+  name: "grpo",
+  title: "GRPO",
+  stage: "method",
+  line: "several episodes of a task are compared with each other: no critic; what to take first with sparse rewards",
+  use: 'import { grpo } from "troupe/methods"',
+  formula: [
+    "A_i = (R_i − mean R) / (std R + ε)",
+    "L = Σ_t w_t · [max(−A ρ_t, −A clip(ρ_t, 1 − ε_low, 1 + ε_high)) + β k(ℓ_t − ℓ_ref,t) − η H_t]",
+  ],
+  defaults: {
+    groupSize: { value: 8, source: "CHOSEN: 8 to 16 in most open code; DeepSeekMath has 64" },
+    clipLow: { value: 0.2, source: "PPO" },
+    clipHigh: { value: 0.2, source: "PPO; DAPO has 0.28" },
+    klCoefficient: { value: 0, source: "DAPO, Dr. GRPO; DeepSeekMath has 0.04" },
+    klIn: { value: "loss", source: "DeepSeekMath" },
+    klEstimator: { value: "k3", source: "DeepSeekMath" },
+    entropyCoefficient: { value: 0, source: "DeepSeekMath: none" },
+    aggregation: { value: "token-mean", source: "DAPO; DeepSeekMath has sequence-mean" },
+    ddof: { value: 0, source: "paper; verl and TRL compute 1" },
+    divideByDeviation: { value: true, source: "DeepSeekMath; Dr. GRPO false" },
+    epsilon: { value: 1e-6, source: "open code" },
+    scope: { value: "task", source: "DeepSeekMath; Dr. MAS agent, AT-GRPO agent-turn" },
+    normalise: { value: "none", source: "DeepSeekMath" },
+    epochs: { value: 1, source: "DeepSeekMath" },
+    minibatches: { value: 1, source: "CHOSEN" },
+  },
+  source: "Shao et al., DeepSeekMath (arXiv 2402.03300)",
+  notes: ["by default without KL and with token mean, as later work found better than the paper's"],
+};

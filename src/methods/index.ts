@@ -82,11 +82,11 @@ export { type G2rpoSettings, g2rpo, g2rpoCard } from "./g2rpo.ts";
 export { type GaeSettings, gae } from "./gae.ts";
 export { type GigpoSettings, gigpo, gigpoCard } from "./gigpo.ts";
 export { type GroupNormalisation, groupCredit, normalise, type Spread, spreadOf } from "./group-advantage.ts";
-export { type GrpoSettings, grpo } from "./grpo.ts";
+export { type GrpoSettings, grpo, grpoCard } from "./grpo.ts";
 export { type GspoSettings, gspo, gspoCard } from "./gspo.ts";
 export { type KlEstimator, type KlPlace, type KlSettings, klGradient, klValue } from "./kl.ts";
 export { type ClippedImportanceSettings, clippedImportance, clippedImportanceCard } from "./loss/cispo.ts";
-export { type ClippedSettings, clipped } from "./loss/clipped.ts";
+export { type ClippedSettings, clipped, clippedCard } from "./loss/clipped.ts";
 export { type SequenceRatioSettings, sequenceRatio, sequenceRatioCard } from "./loss/gspo.ts";
 export { type LikelihoodSettings, likelihood, likelihoodCard } from "./loss/likelihood.ts";
 export { type PolicyGradientSettings, policyGradient, policyGradientCard } from "./loss/policy-gradient.ts";
@@ -126,7 +126,8 @@ export type {
   TokenWeight,
 } from "./parts.ts";
 export { afterStep, firstReturn, semiOnlineReturns } from "./patched-returns.ts";
-export { type PpoSettings, ppo } from "./ppo.ts";
+export { ppo, ppoCard } from "./ppo.ts";
+export type { PpoSettings } from "./ppo-settings.ts";
 export { type R3Settings, r3, r3Card } from "./r3.ts";
 export { type ReflectionSettings, toReflectOn } from "./reflection.ts";
 export { type EntropyBonusSettings, entropyBonus, entropyBonusCard } from "./regulariser/entropy-bonus.ts";

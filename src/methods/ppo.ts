@@ -17,44 +17,14 @@
  * calls of an agent on its last one (CHOSEN).
  */
 
-import { type Aggregation, checkAggregation } from "./aggregation.ts";
+import type { MethodCard } from "./card.ts";
 import { clippedLoss } from "./clipped-loss.ts";
-import { wrongSetting } from "./errors.ts";
-import { batchGae, type GaeSettings, linkedRewards } from "./gae.ts";
+import { batchGae, linkedRewards } from "./gae.ts";
 import { spreadOf } from "./group-advantage.ts";
-import { type KlSettings, klPenalties, klSettings } from "./kl.ts";
+import { klPenalties, klSettings } from "./kl.ts";
 import type { Method } from "./method.ts";
-import { type BatchScope, checkBatchScope, whiten } from "./whiten.ts";
-
-export interface PpoSettings extends KlSettings {
-  /** Episodes per task; no episode is compared with another, so 1 is enough. Default 1 (UnityMAS-O: n = 1). */
-  readonly groupSize?: number;
-  /** γ from token to token. Default 1. */
-  readonly gamma?: number;
-  /** λ from token to token. Default 1. */
-  readonly lambda?: number;
-  /** From a call to the agent's next call of the episode. Default "none". */
-  readonly turns?: GaeSettings["turns"];
-  /** Whose advantages are whitened together. Default "model". */
-  readonly normalise?: BatchScope;
-  /** ε below and above. Default 0.2, 0.2. */
-  readonly clipLow?: number;
-  readonly clipHigh?: number;
-  /** c; Infinity switches it off. Default 3. */
-  readonly dualClip?: number;
-  /** c_v. Default 1. */
-  readonly valueCoefficient?: number;
-  /** ε_v; Infinity switches it off. Default 0.5. */
-  readonly valueClip?: number;
-  /** η. Default 0. */
-  readonly entropyCoefficient?: number;
-  /** Default "token-mean". */
-  readonly aggregation?: Aggregation;
-  /** Times the batch is gone through. Default 1. */
-  readonly epochs?: number;
-  /** Optimiser steps an epoch. Default 1. */
-  readonly minibatches?: number;
-}
+import { checkPpoSettings, type PpoSettings } from "./ppo-settings.ts";
+import { whiten } from "./whiten.ts";
 
 /**
  * @example
@@ -79,7 +49,7 @@ export function ppo(given: PpoSettings = {}): Method {
     ...given,
     ...klSettings("ppo", given),
   };
-  check(settings);
+  checkPpoSettings(settings);
   const { groupSize, klCoefficient, entropyCoefficient, dualClip, epochs, minibatches, turns } = settings;
   const kl = klCoefficient > 0;
   const klInReward = kl && settings.klIn === "reward";
@@ -121,25 +91,36 @@ export function ppo(given: PpoSettings = {}): Method {
   } satisfies Method);
 }
 
-function check(settings: Required<PpoSettings>): void {
-  const refuse = (name: string, wanted: string): never => {
-    throw wrongSetting("ppo", name, settings[name as keyof PpoSettings], wanted);
-  };
-  for (const name of ["groupSize", "epochs", "minibatches"] as const) {
-    if (!Number.isInteger(settings[name]) || settings[name] < 1) refuse(name, "an integer of at least 1");
-  }
-  const isDiscount = (value: unknown) => typeof value === "number" && value >= 0 && value <= 1;
-  for (const name of ["gamma", "lambda"] as const)
-    if (!isDiscount(settings[name])) refuse(name, "between 0 and 1");
-  const { turns } = settings;
-  if (turns !== "none" && !(isDiscount(turns?.gamma) && isDiscount(turns?.lambda)))
-    refuse("turns", '"none", or { gamma, lambda } between 0 and 1');
-  for (const name of ["clipLow", "clipHigh", "entropyCoefficient", "valueCoefficient"] as const) {
-    if (!(settings[name] >= 0 && Number.isFinite(settings[name])))
-      refuse(name, "a finite number of at least 0");
-  }
-  if (!(settings.valueClip > 0)) refuse("valueClip", "above 0, or Infinity");
-  if (!(settings.dualClip > 1)) refuse("dualClip", "above 1, or Infinity");
-  checkBatchScope("ppo", "normalise", settings.normalise);
-  checkAggregation(settings.aggregation);
-}
+export const ppoCard: MethodCard = {
+  name: "ppo",
+  title: "PPO",
+  stage: "method",
+  line: "a value head judges every token, so one episode a task is enough: dense credit at the price of a critic",
+  use: 'import { ppo } from "troupe/methods"',
+  formula: [
+    "δ_t = r_t + γ V_{t+1} − V_t;   A_t = δ_t + γλ A_{t+1};   R_t = A_t + V_t;   A whitened over the policy's batch",
+    "L = Σ_t w_t · [max(−A ρ_t, −A clip(ρ_t, 1 − ε_low, 1 + ε_high)), at most −cA where A < 0",
+    "    + β k(ℓ_t − ℓ_ref,t) − η H_t + ½ c_v max((v − R)², (clip(v, v_old ± ε_v) − R)²)]",
+  ],
+  defaults: {
+    groupSize: { value: 1, source: "UnityMAS-O" },
+    gamma: { value: 1, source: "UnityMAS-O; PPO 0.99" },
+    lambda: { value: 1, source: "UnityMAS-O; PPO 0.95" },
+    turns: { value: "none", source: "UnityMAS-O: every call is an episode of its own" },
+    normalise: { value: "model", source: "UnityMAS-O" },
+    clipLow: { value: 0.2, source: "PPO, UnityMAS-O" },
+    clipHigh: { value: 0.2, source: "PPO, UnityMAS-O" },
+    dualClip: { value: 3, source: "Ye et al. (1912.09729), UnityMAS-O" },
+    valueCoefficient: { value: 1, source: "CHOSEN: UnityMAS-O has a critic of its own" },
+    valueClip: { value: 0.5, source: "UnityMAS-O" },
+    klCoefficient: { value: 0, source: "UnityMAS-O" },
+    klIn: { value: "loss", source: "CHOSEN: off by default" },
+    klEstimator: { value: "k3", source: "CHOSEN: k1 in the reward" },
+    entropyCoefficient: { value: 0, source: "UnityMAS-O" },
+    aggregation: { value: "token-mean", source: "UnityMAS-O; here over the whole minibatch" },
+    epochs: { value: 1, source: "UnityMAS-O" },
+    minibatches: { value: 1, source: "UnityMAS-O" },
+  },
+  source: "Schulman et al. (arXiv 1707.06347, 1506.02438); UnityMAS-O (2605.26646)",
+  notes: ["the value head shares the policy's body and optimiser; a policy without one is refused"],
+};

@@ -7,6 +7,7 @@
  */
 
 import { type Aggregation, checkAggregation } from "../aggregation.ts";
+import type { MethodCard } from "../card.ts";
 import { clippedLoss } from "../clipped-loss.ts";
 import { wrongSetting } from "../errors.ts";
 import type { LossKernel } from "../parts.ts";
@@ -55,3 +56,22 @@ export function clipped(
     loss: (input) => clippedLoss(input, all),
   } satisfies LossKernel);
 }
+
+export const clippedCard: MethodCard = {
+  name: "clipped",
+  title: "Clipped surrogate",
+  stage: "loss",
+  line: "PPO's loss: a token stops learning once its ratio has left the range; for several updates a batch",
+  use: 'import { clipped } from "troupe/methods"',
+  formula: [
+    "L = Σ w_t · max(−A ρ_t, −A clip(ρ_t, 1 − ε_low, 1 + ε_high)),   where A < 0 at most −cA",
+    "∂L/∂ℓ_t = −w_t · A · ρ_t where the first branch is the larger, else 0",
+  ],
+  defaults: {
+    clipLow: { value: 0.2, source: "PPO" },
+    clipHigh: { value: 0.2, source: "PPO; DAPO has 0.28" },
+    dualClip: { value: Number.POSITIVE_INFINITY, source: "PPO: none; verl has 3" },
+    aggregation: { value: "token-mean", source: "DAPO" },
+  },
+  source: "Schulman et al. (arXiv 1707.06347); dual clip: Ye et al. (1912.09729)",
+};
