@@ -105,6 +105,11 @@ export const optionsSchema = z.strictObject({
       seconds: seconds.optional(),
     })
     .default({}),
+  schedule: z
+    .custom((value) => hasFunctions(value, "schedule", "observe"), {
+      error: "expected a schedule such as infiniteSampling(…)",
+    })
+    .optional(),
   watchdog: seconds.default(60),
   memory: z
     .custom((value) => hasFunctions(value, "get", "put", "keys"), { error: "expected a MemoryStore" })

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { sourceName, type TaskSource } from "../data/task-source.ts";
 import type { PolicySpec } from "../engine/policy-spec.ts";
 import type { Method } from "../methods/method.ts";
+import type { InfiniteSampling } from "../methods/schedule/index.ts";
 import { needsOf, type RewardTerm } from "../rewards/reward.ts";
 import type { ConcurrencyLimits } from "../workflow/gate.ts";
 import type { MemoryStore } from "../workflow/memory.ts";
@@ -98,6 +99,11 @@ export interface TrainOptions<Task> {
   readonly recordEpisodesEvery?: number;
   /** Episodes in flight, and calls in flight for each policy and tool. Default: 512 episodes, no other limit. */
   readonly concurrency?: number | RunConcurrency;
+  /**
+   * In which order and numbers the episodes of a step are in flight, for example `infiniteSampling({ slots: 4 })`. It
+   * changes when things are sampled, never what. Default: in order, `concurrency.episodes` at a time.
+   */
+  readonly schedule?: InfiniteSampling;
   /** Seconds a call, a tool call, an episode may take. */
   readonly deadlines?: Deadlines;
   /** Caps on one episode, instead of the workflow's own. */
@@ -142,6 +148,7 @@ export interface TrainSettings<Task>
       | "rewards"
       | "limits"
       | "from"
+      | "schedule"
     >
   > {
   readonly evaluate: TaskSource<Task> | undefined;
@@ -153,6 +160,7 @@ export interface TrainSettings<Task>
   readonly memory: MemoryStore | undefined;
   readonly rewards: RewardTerm<Task> | undefined;
   readonly from: string | undefined;
+  readonly schedule: InfiniteSampling | undefined;
   readonly concurrency: ConcurrencyLimits & { readonly episodes: number };
 }
 
@@ -200,6 +208,7 @@ export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Ta
     memory: options.memory,
     rewards: options.rewards,
     from: options.from,
+    schedule: options.schedule,
     run: options.run ?? options.workflow.name.replace(/[^\w.-]+/g, "-"),
     assignment,
   }) as TrainSettings<Task>;
@@ -278,10 +287,14 @@ export function configRecord<Task>(settings: TrainSettings<Task>): Record<string
     assignment,
     memory,
     rewards,
+    schedule,
+    tokenBudget,
     ...rest
   } = settings;
   return {
     ...rest,
+    ...(Number.isFinite(tokenBudget) ? { tokenBudget } : {}),
+    ...(schedule === undefined ? {} : { schedule: { name: schedule.name, ...schedule.settings } }),
     workflow: {
       name: workflow.name,
       agents: Object.fromEntries(

@@ -1,6 +1,7 @@
 /** @file Groups of episodes: which tasks a step takes, and running them. Their credit: `credit-groups.ts`. */
 
 import type { AnyPolicy } from "../engine/policy.ts";
+import { type InfiniteSampling, runInSchedule } from "../methods/schedule/index.ts";
 import { stream } from "../random/stream.ts";
 import type { EffectJournal } from "../store/effect-journal.ts";
 import type { EpisodeSettings } from "../workflow/episode.ts";
@@ -71,14 +72,33 @@ export async function sampleGroups<Task>(
   const places = chosen.flatMap((task, group) =>
     Array.from({ length: groupSize }, (_, sample) => ({ task, group, sample })),
   );
-  const { episodes } = runner.settings.concurrency;
+  const { schedule, concurrency } = runner.settings;
   const run = (place: EpisodePlace) => sampleEpisode(runner, tasks, place, about);
-  const trajectories = await mapConcurrently(places, episodes, run, runner.onEpisode);
+  const trajectories =
+    schedule === undefined
+      ? await mapConcurrently(places, concurrency.episodes, run, runner.onEpisode)
+      : await inSchedule(schedule, places, run, runner.onEpisode);
   return chosen.map((index, group) => ({
     task: tasks[index]!,
     index,
     trajectories: trajectories.slice(group * groupSize, (group + 1) * groupSize),
   }));
+}
+
+/** Episodes when the schedule says: what they sample depends on their places alone. */
+function inSchedule(
+  schedule: InfiniteSampling,
+  places: readonly EpisodePlace[],
+  run: (place: EpisodePlace) => Promise<Trajectory>,
+  onEpisode: (done: number, of: number) => void,
+): Promise<Trajectory[]> {
+  const plan = schedule.schedule(places.map(({ task, group }) => ({ task: String(task), group })));
+  let done = 0;
+  return runInSchedule(plan, async (place) => {
+    const trajectory = await run(places[place]!);
+    onEpisode(++done, places.length);
+    return trajectory;
+  });
 }
 
 export interface EpisodePlace {

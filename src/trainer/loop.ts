@@ -6,6 +6,7 @@
 
 import { usageOf } from "../rewards/reward.ts";
 import { crashPoint } from "../store/crash-point.ts";
+import type { Trajectory } from "../workflow/trajectory.ts";
 import { trajectoryLine } from "../workflow/trajectory-json.ts";
 import type { RunState } from "./checkpoint.ts";
 import type { TrainSettings } from "./config.ts";
@@ -187,6 +188,7 @@ export class TrainingLoop<Task> {
     const updates = await updatePolicies(credited, policies, runner, step);
     crashPoint("after update");
     runner.store?.remember(credited, step);
+    this.#settings.schedule?.observe(lengthsOf(trajectories));
     method.observe?.({
       step,
       steps: this.#settings.steps,
@@ -292,4 +294,14 @@ export class TrainingLoop<Task> {
     if (after !== undefined) reporter.info(describeChange(after, before));
     reporter.info(`done in ${formatSeconds(seconds)} · weights in ${checkpoint} · everything in ${run}`);
   }
+}
+
+/** Sampled tokens of complete episodes, by task. */
+function lengthsOf(trajectories: readonly Trajectory[]) {
+  return trajectories
+    .filter(({ status }) => status === "complete")
+    .map(({ identity, calls }) => ({
+      task: String(identity.task),
+      length: calls.reduce((sum, { output }) => sum + output.length, 0),
+    }));
 }

@@ -111,12 +111,13 @@ function lineageOf({ path, state, manifest }: Checkpoint): Lineage {
 
 /** What a checkpoint keeps the state of, besides policies. A memory that cannot say its state is not kept. */
 export function statefulParts<Task>(
-  { method, memory, rewards }: TrainSettings<Task>,
+  { method, memory, rewards, schedule }: TrainSettings<Task>,
   store?: StatefulPart,
 ): Map<string, StatefulPart> {
   const parts = new Map<string, StatefulPart>([["method", method]]);
   if (memory !== undefined) parts.set("memory", memory);
   if (store !== undefined) parts.set("episodes", store);
+  if (schedule !== undefined) parts.set("schedule", schedule);
   // What restore takes is what state gave: JSON.
   if (rewards !== undefined) parts.set("rewards", rewards as StatefulPart);
   return parts;

@@ -12,6 +12,7 @@ const neutral: ReadonlySet<string> = new Set([
   "keepCheckpoints",
   "recordEpisodesEvery",
   "concurrency",
+  "schedule",
   "deadlines",
   "watchdog",
   "maxFailureRate",

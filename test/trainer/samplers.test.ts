@@ -4,11 +4,13 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { PolicyOpenContext } from "../../src/engine/policy-spec.ts";
 import { groupAdvantage } from "../../src/methods/advantage/group.ts";
 import { compose } from "../../src/methods/compose.ts";
 import { clipped } from "../../src/methods/loss/clipped.ts";
 import type { Method, RewardedGroup, SamplingRequest, SamplingView } from "../../src/methods/method.ts";
 import type { SamplerPart } from "../../src/methods/parts.ts";
+import { infiniteSampling } from "../../src/methods/schedule/index.ts";
 import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
@@ -202,6 +204,38 @@ test("a run that was stopped goes on with what its sampler remembers, to the sam
   };
   expect(await weights(parts.checkpoint!)).toBe(await weights(whole.checkpoint!));
   expect(await steps("parts")).toEqual(await steps("whole"));
+});
+
+test("a schedule decides when episodes are sampled, and not what; it learns their lengths and is in checkpoints", async () => {
+  const method = compose({ loss: clipped() });
+  const run = (name: string, over: Partial<TrainOptions<ToyTask>>) =>
+    train(options(method, { run: name, steps: 3, tasksPerStep: 2, ...over }), control);
+  await run("unscheduled", {});
+  const schedule = infiniteSampling({ slots: 3, mode: "waves", order: "longest" });
+  let inFlight = 0;
+  let most = 0;
+  const counting = {
+    ...tabularPolicy({ words }),
+    open: async (context: PolicyOpenContext) => {
+      const policy = await tabularPolicy({ words }).open(context);
+      const { sample } = policy;
+      policy.sample = async (request) => {
+        most = Math.max(most, ++inFlight);
+        await Promise.resolve();
+        const result = await sample.call(policy, request);
+        inFlight--;
+        return result;
+      };
+      return policy;
+    },
+  };
+  await run("scheduled", { schedule, policies: { small: counting } });
+  expect(await steps("scheduled")).toEqual(await steps("unscheduled"));
+  expect(most).toBe(3);
+  const checkpoint = join(runsFolder, "scheduled", "checkpoints", "step-000003", "state.json");
+  const { parts } = JSON.parse(await readFile(checkpoint, "utf8"));
+  expect(JSON.stringify(parts.schedule)).toContain("2");
+  await expect(run("nonsense", { schedule: {} as never })).rejects.toThrow(/infiniteSampling/);
 });
 
 test("a budget of sampled tokens ends the run with the step that reaches it", async () => {
