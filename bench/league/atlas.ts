@@ -17,6 +17,8 @@ export const atlas = leagueTask<AtlasTask>(
     episodesPerStep: 128,
     tokensPerEpisode: 37,
     minibatches: 4,
+    // A run takes ten times as long as one of a small task.
+    tuningSeeds: [101],
     rates: [5e-5, 1e-4, 2e-4],
     evaluateEvery: 4,
   },

@@ -44,6 +44,8 @@ export interface LeagueTask {
   readonly minibatches: number;
   /** Constant learning rates, of which each method takes its best on the tuning seeds; the middle one for GRPO. */
   readonly rates: readonly [number, number, number];
+  /** On which each method's rate is chosen. Default: all of `tuningSeeds`. */
+  readonly tuningSeeds?: readonly number[];
   /** Steps between the points of a learning curve. */
   readonly evaluateEvery: number;
   start(own: Own, control: TrainControl): Promise<RunSummary>;

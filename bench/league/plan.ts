@@ -29,7 +29,8 @@ export function tuningOrders(
   entry: LeagueEntry,
   budget = task.budget,
 ): readonly RaceOrder[] {
-  return task.rates.flatMap((rate) => tuningSeeds.map((seed) => order(task, entry, seed, rate, budget)));
+  const seeds = task.tuningSeeds ?? tuningSeeds;
+  return task.rates.flatMap((rate) => seeds.map((seed) => order(task, entry, seed, rate, budget)));
 }
 
 export function leagueOrders(
