@@ -21,6 +21,7 @@ import { ar3poCard } from "../methods/ar3po.ts";
 import type { MethodCard } from "../methods/card.ts";
 import { codpoCard, crpgCard, crraftCard } from "../methods/cgpo.ts";
 import { cispoCard } from "../methods/cispo.ts";
+import { constrainedCard } from "../methods/constrained.ts";
 import { copoCard } from "../methods/copo.ts";
 import { broadcastCard } from "../methods/credit/broadcast.ts";
 import { perAgentCard, perAgentTurnCard } from "../methods/credit/per-agent.ts";
@@ -36,8 +37,10 @@ import { emaGrpoCard } from "../methods/ema-grpo.ts";
 import { fGrpoCard } from "../methods/f-grpo.ts";
 import { g2rpoCard } from "../methods/g2rpo.ts";
 import { gigpoCard } from "../methods/gigpo.ts";
+import { grpoCard } from "../methods/grpo.ts";
 import { gspoCard } from "../methods/gspo.ts";
 import { clippedImportanceCard } from "../methods/loss/cispo.ts";
+import { clippedCard } from "../methods/loss/clipped.ts";
 import { sequenceRatioCard } from "../methods/loss/gspo.ts";
 import { likelihoodCard } from "../methods/loss/likelihood.ts";
 import { policyGradientCard } from "../methods/loss/policy-gradient.ts";
@@ -45,6 +48,7 @@ import { preferenceCard } from "../methods/loss/preference.ts";
 import { softGateCard } from "../methods/loss/sapo.ts";
 import { mGrpoCard } from "../methods/m-grpo.ts";
 import { mssrCard } from "../methods/mssr.ts";
+import { ppoCard } from "../methods/ppo.ts";
 import { r3Card } from "../methods/r3.ts";
 import { entropyBonusCard } from "../methods/regulariser/entropy-bonus.ts";
 import { entropyHingeCard } from "../methods/regulariser/entropy-hinge.ts";
@@ -95,8 +99,10 @@ export const allCards: readonly MethodCard[] = [
   calibratedCard,
   callGroupCard,
   cispoCard,
+  clippedCard,
   clippedImportanceCard,
   codpoCard,
+  constrainedCard,
   copoAdvantageCard,
   copoCard,
   crpgCard,
@@ -124,6 +130,7 @@ export const allCards: readonly MethodCard[] = [
   gigpoCard,
   groupAdvantageCard,
   groupJudgeCard,
+  grpoCard,
   gspoCard,
   infiniteSamplingCard,
   informationConsistencyCard,
@@ -141,6 +148,7 @@ export const allCards: readonly MethodCard[] = [
   perAgentTurnCard,
   percentileRewardCard,
   policyGradientCard,
+  ppoCard,
   preferenceCard,
   publicGoodsCard,
   r3Card,
