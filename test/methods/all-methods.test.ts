@@ -11,18 +11,16 @@ import {
   checkState,
   type GradientCheckOptions,
 } from "../../src/testing/index.ts";
+import { neededSettings } from "../catalog/needed-settings.ts";
 
 const named = catalog.filter(({ stage }) => stage === "method");
-
-/** Settings without which a method cannot be made. */
-const needed: Readonly<Record<string, unknown>> = {};
 
 const maker = (name: string): (() => Method) => {
   const card = named.find((one) => one.name === name)!;
   const made = (methods as Readonly<Record<string, unknown>>)[importOf(card)!.name];
   if (typeof made !== "function")
     throw new Error(`${name} is not exported from src/methods/index.ts as ${importOf(card)!.name}`);
-  return () => made(needed[name]) as Method;
+  return () => made(neededSettings[name]) as Method;
 };
 
 /** CISPO's loss takes its clipped ratio for a constant. */

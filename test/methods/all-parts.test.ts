@@ -22,6 +22,7 @@ import {
   checkState,
   randomBatch,
 } from "../../src/testing/index.ts";
+import { functions, neededSettings } from "../catalog/needed-settings.ts";
 
 type AnyPart =
   | AdvantagePart
@@ -32,24 +33,16 @@ type AnyPart =
   | SequenceWeight
   | TokenWeight;
 
-/** Functions of numbers that no engine gives yet; they are no parts. */
-const functions = ["visual-weights"];
 const cards = catalog.filter(
   ({ stage, name }) => !["method", "reward", "schedule"].includes(stage) && !functions.includes(name),
 );
-
-/** What a part cannot be made without. */
-const needed: Readonly<Record<string, readonly unknown[]>> = {
-  "reflect-gain": [{ reflector: "helper", answerer: "lead" }],
-  "without-recalled": [methods.groupAdvantage()],
-};
 
 function partOf(name: string): AnyPart {
   const card = cards.find((one) => one.name === name)!;
   const { name: exported } = importOf(card)!;
   const make = (methods as Readonly<Record<string, unknown>>)[exported];
   if (typeof make !== "function") throw new Error(`src/methods/index.ts does not export ${exported}`);
-  return make(...(needed[name] ?? [])) as AnyPart;
+  return make(neededSettings[name]) as AnyPart;
 }
 
 const { bestAgainstWorst, bestOnly, branching, clipped, compose, groupAdvantage, preference } = methods;
