@@ -59,6 +59,7 @@ export {
 } from "./cgpo.ts";
 export { type CispoSettings, cispo, cispoCard } from "./cispo.ts";
 export { compose, type MethodParts } from "./compose.ts";
+export { type ConstrainedSettings, constrained, constrainedCard } from "./constrained.ts";
 export { type CopoSettings, copo, copoCard } from "./copo.ts";
 export { broadcast, broadcastCard } from "./credit/broadcast.ts";
 export { perAgent, perAgentCard, perAgentTurn, perAgentTurnCard } from "./credit/per-agent.ts";
