@@ -13,9 +13,10 @@
  */
 
 import { bestAgainstWorst } from "./advantage/best-worst.ts";
-import { type CalibratedSettings, calibrated, feasibleByTerm } from "./advantage/calibrated.ts";
+import { type CalibratedSettings, calibrated } from "./advantage/calibrated.ts";
 import type { MethodCard } from "./card.ts";
 import { compose } from "./compose.ts";
+import { feasibleByTerm } from "./feasible-by-term.ts";
 import { likelihood } from "./loss/likelihood.ts";
 import { policyGradient } from "./loss/policy-gradient.ts";
 import { preference } from "./loss/preference.ts";

@@ -15,6 +15,7 @@
 
 import type { MethodCard } from "../card.ts";
 import { LossError, wrongSetting } from "../errors.ts";
+import { feasibleByTerm } from "../feasible-by-term.ts";
 import type { BatchCall, RewardedEpisode } from "../method.ts";
 import { checkNumber } from "../number-setting.ts";
 import type { AdvantagePart } from "../parts.ts";
@@ -31,8 +32,6 @@ export interface CalibratedSettings {
   /** Which episodes keep all constraints. Default: those whose reward term "infeasible" is absent or 0. */
   readonly isFeasible?: (episode: RewardedEpisode) => boolean;
 }
-
-export const feasibleByTerm = ({ terms }: RewardedEpisode): boolean => (terms?.infeasible ?? 0) === 0;
 
 /** @throws MethodSettingsError E_METHOD_SETTING */
 export function calibrated(

@@ -1,6 +1,8 @@
 /**
  * @file Weighted likelihood: L = −Σ_t w_t a_t ℓ_t with a ≥ 0 as the advantage, ∂L/∂ℓ_t = −w_t a_t. With a = 1 it is
  * supervised fine-tuning on what was sampled; with a = 1 for chosen episodes alone, rejection-sampling fine-tuning.
+ *
+ * Source: maximum likelihood; on chosen samples Yuan et al., RFT (arXiv 2308.01825), and Dong et al., RAFT (2304.06767).
  */
 
 import { type Aggregation, checkAggregation } from "../aggregation.ts";
