@@ -110,7 +110,7 @@ export const dynamicWeightsCard: MethodCard = {
   name: "dynamic-weights",
   title: "Learning-speed weights (DW-GRPO)",
   stage: "reward",
-  line: "A sum of rewards whose weights follow learning speed: what stands still gains weight, what rises loses it.",
+  line: "a sum of rewards whose weights follow learning speed: what stands still gains weight, what rises loses it",
   use: 'import { dynamicWeights } from "troupe/rewards"',
   formula: [
     "s_j = least-squares slope of the step means of r_j over the window",

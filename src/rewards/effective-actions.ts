@@ -78,7 +78,7 @@ export const effectiveActionsCard: MethodCard = {
   name: "effective-actions",
   title: "Effective actions (WMAct)",
   stage: "reward",
-  line: "Scales the outcome by the share of actions that changed something: trying blindly costs.",
+  line: "scales the outcome by the share of actions that changed something: trying blindly costs",
   use: 'import { effectiveActions } from "troupe/rewards"',
   formula: ["R = R_outcome · N_eff / N; N = 0: 0"],
   defaults: {},

@@ -97,7 +97,7 @@ export const feasibilityCard: MethodCard = {
   name: "feasibility",
   title: "Feasibility by a mixture of judges (CGPO)",
   stage: "reward",
-  line: "Marks episodes that break a rule or fail a judge, for methods that learn only from those which keep all.",
+  line: "marks episodes that break a rule or fail a judge, for methods that learn only from those which keep all",
   use: 'import { infeasible, sideBySide } from "troupe/rewards"',
   formula: ["−cost if any constraint is broken, else 0"],
   defaults: { cost: { value: defaults.cost, source: "CHOSEN" } },

@@ -103,7 +103,7 @@ export const gatedAccumulationCard: MethodCard = {
   name: "gated-accumulation",
   title: "Gated reward accumulation (G-RA)",
   stage: "reward",
-  line: "Rewards in levels: a lower one counts only where all above it were reached. Against earning format alone.",
+  line: "rewards in levels: a lower one counts only where all above it were reached; against earning format alone",
   use: 'import { gatedAccumulation } from "troupe/rewards"',
   formula: ["R = R⁽¹⁾ + Σ_{i>1} R⁽ⁱ⁾ · Π_{j<i} 1[R⁽ʲ⁾ > δ_j], most important first"],
   defaults: { above: { value: defaultAbove, source: "CHOSEN" } },

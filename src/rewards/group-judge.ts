@@ -116,7 +116,7 @@ export const groupJudgeCard: MethodCard = {
   name: "group-judge",
   title: "Training a group judge (GRRM)",
   stage: "reward",
-  line: "Rewards a judge that ranks and scores a whole group for agreeing with a reference, pair by pair.",
+  line: "rewards a judge that ranks and scores a whole group for agreeing with a reference, pair by pair",
   use: 'import { judgeTraining, readScoredRanking, relativeJudge } from "troupe/rewards"',
   formula: [
     "0 unless the form is right and the scores imply the ranking; else rank + margin",

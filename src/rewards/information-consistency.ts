@@ -106,7 +106,7 @@ export const informationConsistencyCard: MethodCard = {
   name: "information-consistency",
   title: "Information-consistent groups",
   stage: "reward",
-  line: "Pays answers to paraphrases of one request for saying much, and equally much.",
+  line: "pays answers to paraphrases of one request for saying much, and equally much",
   use: 'import { informationConsistent } from "troupe/rewards"',
   formula: [
     "H = entropy of an answer's words, in bits; help_i = (H_i − H_min) / (H_max − H_min)",

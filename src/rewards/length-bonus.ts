@@ -51,7 +51,7 @@ export const lengthBonusCard: MethodCard = {
   name: "length-bonus",
   title: "Length bonus (R³)",
   stage: "reward",
-  line: "Pays correct answers for being short: 1 at no tokens, 0 from the limit on.",
+  line: "pays correct answers for being short: 1 at no tokens, 0 from the limit on",
   use: 'import { shorterIsBetter } from "troupe/rewards"',
   formula: ["max(0, 1 − tokens / limit) of a correct answer, 0 of a wrong one"],
   defaults: { limit: { value: defaultLimit, source: "paper" } },

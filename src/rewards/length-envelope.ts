@@ -50,7 +50,7 @@ export const lengthEnvelopeCard: MethodCard = {
   name: "length-envelope",
   title: "Length envelope (G²RPO)",
   stage: "reward",
-  line: "Pays outputs of a length between two bounds, less outside them: where tasks want answers of some length.",
+  line: "pays outputs of a length between two bounds, less outside them: where tasks want answers of some length",
   use: 'import { lengthEnvelope } from "troupe/rewards"',
   formula: ["0 up to a and from d on, 1 from b to c, straight lines between"],
   defaults: {},

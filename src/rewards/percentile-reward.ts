@@ -120,7 +120,7 @@ export const percentileRewardCard: MethodCard = {
   name: "percentile-reward",
   title: "Percentile normalisation (MedGRPO)",
   stage: "reward",
-  line: "Rewards of several data sets on one scale: the median before training becomes 1/2 in each.",
+  line: "rewards of several data sets on one scale: the median before training becomes 1/2 in each",
   use: 'import { percentileReward } from "troupe/rewards"',
   formula: [
     "r' = 1 / (1 + e^{−k (x − p50) / max(p75 − p25, floor)}), percentiles of each data set before training",

@@ -131,7 +131,7 @@ export const rankingRewardCard: MethodCard = {
   name: "ranking-reward",
   title: "Ranking reward (R³)",
   stage: "reward",
-  line: "Ranks a group's failed or cut responses by their entropies, so that hard tasks still have a signal.",
+  line: "ranks a group's failed or cut responses by their entropies, so that hard tasks still have a signal",
   use: 'import { rankFailed, rankingReward } from "troupe/rewards"',
   formula: [
     "peak_i = mean of the max(1, ⌊p L_i⌋) largest H_t, global_i = mean H_t",

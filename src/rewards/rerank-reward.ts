@@ -133,7 +133,7 @@ export const rerankRewardCard: MethodCard = {
   name: "rerank-reward",
   title: "Reranking reward (GroupRank)",
   stage: "reward",
-  line: "For policies that score a group of documents at once: order, recall and the shape of the scores.",
+  line: "for policies that score a group of documents at once: order, recall and the shape of the scores",
   use: 'import { reranking } from "troupe/rewards"',
   formula: [
     "R = NDCG@10 + γ Recall@10 + ε (1 − JS), tags and JSON right; −0.1 tags alone; −0.5 neither",

@@ -90,7 +90,7 @@ export const stepRewardCard: MethodCard = {
   name: "step-reward",
   title: "Step reward (UI-S1)",
   stage: "reward",
-  line: "Grades each step against a recorded one: a little for the format, most for the action, half of that for its type.",
+  line: "grades each step against a recorded one: a little for the format, most for the action, half of that for its type",
   use: 'import { stepRewards } from "troupe/rewards"',
   formula: ["r = 0.1 · format + 0.9 · action; action: unreadable 0, other type 0.1, same type 0.5, exact 1"],
   defaults: {

@@ -130,7 +130,7 @@ export const structureRewardCard: MethodCard = {
   name: "structure-reward",
   title: "Structure reward (RL-Struct)",
   stage: "reward",
-  line: "Pays output step by step for parsing, having its keys, its form, its content and its length.",
+  line: "pays output step by step for parsing, having its keys, its form, its content and its length",
   use: 'import { structured } from "troupe/rewards"',
   formula: ["R = Σ w r / Σ w over valid, structure, format, correct, length"],
   defaults: {

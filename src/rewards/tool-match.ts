@@ -136,7 +136,7 @@ export const toolMatchCard: MethodCard = {
   name: "tool-match",
   title: "Tool match (ToolRL)",
   stage: "reward",
-  line: "Grades tool calls against gold ones by names, parameters and values: a fine signal where exact match is too coarse.",
+  line: "grades tool calls against gold ones by names, parameters and values: a fine signal where exact match is too coarse",
   use: 'import { toolMatch } from "troupe/rewards"',
   formula: [
     "R = format {0, 1} + correctness; correctness = range · (2 S / S_max − 1)",

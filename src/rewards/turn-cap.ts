@@ -118,7 +118,7 @@ export const turnCapCard: MethodCard = {
   name: "turn-cap",
   title: "Annealed turn cap (WMAct)",
   stage: "reward",
-  line: "Lowers the cap on an episode's turns as the policy uses fewer of them.",
+  line: "lowers the cap on an episode's turns as the policy uses fewer of them",
   use: 'import { turnCap } from "troupe/rewards"',
   formula: ["every τ steps: L_max ← max(1, ⌊(mean turns + most turns) / 2⌋), never up"],
   defaults: {

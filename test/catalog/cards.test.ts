@@ -61,6 +61,7 @@ describe.each(all)("%s", (name) => {
     expect(card.name).toMatch(/^[a-z0-9]+(-[a-z0-9]+)*$/);
     for (const field of ["title", "line", "source"] as const) expect(card[field].trim()).not.toBe("");
     expect(card.line, "the line is one line of at most 120 characters").toMatch(/^.{1,120}$/);
+    expect(card.line, "a phrase, not a sentence").not.toMatch(/^[A-Z][a-z]|\.$/);
     expect(card.formula.length).toBeGreaterThan(0);
     for (const { source } of Object.values(card.defaults)) expect(source.trim()).not.toBe("");
     expect(`${card.source} ${card.notes?.join(" ") ?? ""}`).not.toMatch(/undefined|TODO/);

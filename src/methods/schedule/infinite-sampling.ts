@@ -70,7 +70,7 @@ export const infiniteSamplingCard: MethodCard = {
   name: "infinite-sampling",
   title: "Infinite Sampling",
   stage: "schedule",
-  line: "Samples large groups on few slots, planned by predicted length; take it where keys and values fill the memory.",
+  line: "samples large groups on few slots, planned by predicted length; take it where keys and values fill the memory",
   use: 'import { infiniteSampling } from "troupe/methods"',
   formula: [
     "slots m < G; peak of keys and values ∝ m",

@@ -50,7 +50,7 @@ export const mangerCard: MethodCard = {
   name: "manger",
   title: "MANGER-style reuse",
   stage: "schedule",
-  line: "Goes through what is new within its group more often; take it where samples are few and alike.",
+  line: "goes through what is new within its group more often; take it where samples are few and alike",
   use: 'import { manger } from "troupe/methods"',
   formula: [
     "e_i = ‖f̂(o_i) − f(o_i)‖², f fixed and random, f̂ trained",

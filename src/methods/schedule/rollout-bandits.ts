@@ -53,7 +53,7 @@ export const rolloutBanditsCard: MethodCard = {
   name: "rollout-bandits",
   title: "Contextual rollout bandits",
   stage: "schedule",
-  line: "Learns which episodes, fresh or stored, are worth training on; take it where sampling is dear.",
+  line: "learns which episodes, fresh or stored, are worth training on; take it where sampling is dear",
   use: 'import { rolloutBandits, withRolloutBandits } from "troupe/methods"',
   formula: [
     "score_a = f_ψ(x_a); ε-greedy: the best p of each group, or the best K of the last L rounds",
