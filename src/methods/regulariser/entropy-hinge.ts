@@ -5,7 +5,8 @@
  *   ∂E/∂ℓ_t = −1 / tokens of the kind
  *
  * E is that of the weights before the update, over the whole batch of a policy, so that microbatches change nothing;
- * within the update the hinge stays on the side where it was.
+ * within the update the hinge stays on the side where it was. A minibatch with 1/m of the batch's tokens has their shares
+ * m times, so that the hinge weighs the same against the loss, which is a mean over the minibatch.
  *
  * Source: OpenVLThinkerV2, G²RPO (arXiv 2604.08539) and its code: c = 0.02, bounds 0.2 and 0.6, off in the released
  * configuration. Kinds are a task's `dataset`. CHOSEN: the mean over the kinds of a batch.
@@ -34,6 +35,8 @@ interface Prepared {
   /** [calls] */
   readonly kinds: readonly Kind[];
   readonly count: number;
+  /** Of the whole batch. */
+  readonly tokens: number;
 }
 
 /** @throws MethodSettingsError E_METHOD_SETTING */
@@ -74,11 +77,15 @@ function kindsOf(batch: readonly BatchCall[], low: number, high: number): Prepar
       return [dataset, { tokens, side: mean > high ? 1 : mean < low ? -1 : 0 }];
     }),
   );
-  return { kinds: batch.map(({ dataset = "" }) => kinds.get(dataset)!), count: kinds.size };
+  return {
+    kinds: batch.map(({ dataset = "" }) => kinds.get(dataset)!),
+    count: kinds.size,
+    tokens: batch.reduce((sum, { length }) => sum + length, 0),
+  };
 }
 
 function hinge(
-  { lengths, logprobs, mask, prepared, places }: LossInput,
+  { lengths, logprobs, mask, prepared, places, totals }: LossInput,
   coefficient: number,
   low: number,
   high: number,
@@ -91,11 +98,18 @@ function hinge(
   lengths.forEach((length, i) => {
     const end = at + length;
     const kind = known?.kinds[places?.[i] ?? -1];
+    if (known === undefined || kind === undefined) {
+      throw new LossError({
+        code: "E_LOSS_SHAPE",
+        message: `Sequence ${i} of the microbatch is not in the batch that entropyHinge has prepared for.`,
+        hint: "a method with a part that prepares needs `prepared` and `places` with every microbatch.",
+      });
+    }
+    const w = (coefficient * kind.side * known.tokens) / (known.count * kind.tokens * totals.tokens);
     for (; at < end; at++) {
       if (mask !== undefined && mask[at] === 0) continue;
       tokens++;
-      if (known === undefined || kind === undefined || kind.side === 0) continue;
-      const w = (coefficient * kind.side) / (known.count * kind.tokens);
+      if (kind.side === 0) continue;
       // Over all tokens of the kind these shares add up to c · |E − bound| / kinds.
       loss += w * (-logprobs[at]! - (kind.side > 0 ? high : low));
       g[at] = -w;

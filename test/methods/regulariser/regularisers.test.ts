@@ -215,6 +215,30 @@ describe("entropy hinge", () => {
     );
   });
 
+  test("minibatches of one size move the weights as much as the whole batch, each by itself", () => {
+    const part = entropyHinge({ coefficient: 1 });
+    const batch = [call("x", 0.9, 0.9), call("y", 0.1), call("x", 0.9, 0.9), call("y", 0.1)];
+    const prepared = part.prepare!(batch);
+    const whole = part.loss(inputOf(batch, prepared));
+    expect(whole.loss).toBeCloseTo((0.3 + 0.1) / 2, 6);
+    for (const from of [0, 2]) {
+      const places = [from, from + 1];
+      const half = part.loss({ ...inputOf(batch.slice(from, from + 2), prepared), places });
+      expect(half.loss).toBeCloseTo(whole.loss, 6);
+      near(half.gradients.logprobs, [-1 / 4, -1 / 4, 1 / 2]);
+    }
+  });
+
+  test("a sequence that the batch does not have is a fault, not a pause", () => {
+    const part = entropyHinge();
+    const batch = [call("x", 1)];
+    const { prepared: _, ...without } = inputOf(batch, undefined);
+    expect(() => part.loss(without)).toThrow(/not in the batch/);
+    expect(() => part.loss({ ...inputOf(batch, part.prepare!(batch)), places: [1] })).toThrow(
+      expect.objectContaining({ code: "E_LOSS_SHAPE" }),
+    );
+  });
+
   test("a call without log-probs of before the update is a fault, and bounds are checked", () => {
     const { oldLogprobs: _, ...without } = call("x", 1);
     expect(() => entropyHinge().prepare!([without])).toThrow(/no log-probs/);
