@@ -98,6 +98,11 @@ test("what is learned in a step: tasks, in reward's own scale, and the policies'
   expect((part.state!() as { kls: number[] }).kls).toHaveLength(20);
 });
 
+test("the baseline is in the reward's own scale", () => {
+  const part = remembering({ whiten: false, right: 6, wrong: -2 });
+  expect(of(part, [groupOf("hard", 6), groupOf("new", -2)])).toEqual([5, -4]);
+});
+
 test("rewards beyond right and wrong count as those; recalled episodes and groups without any do not", () => {
   const part = trackedBaseline();
   const recalled = { reward: 0, calls: [], recalled: true };

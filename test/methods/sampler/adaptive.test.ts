@@ -82,6 +82,13 @@ test("nothing is recalled before the last stage, nor for a solved task, nor wher
   ).toHaveLength(1);
 });
 
+test("a recalled episode that is no longer right, by rewards given anew, is the last all the same", () => {
+  const remembered = () => [{ ...once, reward: 0.4 }];
+  const { asked, groups } = simulateStep(adaptive(), { tasks: 1, reward: () => 0, remembered });
+  expect(asked).toHaveLength(2);
+  expect(groups[0]!.episodes).toHaveLength(8);
+});
+
 test("all episodes failed: it tries again, and recalls nothing into an empty group", () => {
   const { groups, sampled } = simulateStep(adaptive(), {
     tasks: 1,

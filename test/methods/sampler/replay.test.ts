@@ -51,6 +51,16 @@ describe("replay", () => {
     ).toEqual([]);
   });
 
+  test("nothing after the first wave, nor for a dropped group", () => {
+    const view = { step: 1, tasksPerStep: 1, remembered: () => old, random: stream(1, "x") };
+    const group = { task: "t", dataset: "", episodes: [episode(0), episode(0)] };
+    const ask = (wave: number, dropped: boolean) =>
+      replay().next({ ...view, wave, groups: [{ ...group, dropped }] });
+    expect(ask(1, false)).toHaveLength(1);
+    expect(ask(2, false)).toEqual([]);
+    expect(ask(1, true)).toEqual([]);
+  });
+
   test("which one is drawn from the step's stream", () => {
     const ids = new Set(
       Array.from({ length: 40 }, (_, step) => {
