@@ -193,6 +193,24 @@ describe("CGPO", () => {
     expect(crraft().estimate!(apart).advantages.map(([value]) => value)).toEqual(near([0.7, 0.6, 0]));
   });
 
+  test("CRRAFT: rewards so high that σ is 1 for all of them are still told apart", () => {
+    const method = crraft();
+    const rewards = [40, 60, 50];
+    const given = method
+      .credit(rewards.map((reward) => episode(reward, {}, ["a"])))
+      .advantages.map(([value]) => value!);
+    expect(given).toEqual([1, 1, 1]);
+    const batch = batchOf(given, [0, 0, 0], ["x", "x", "x"]).map((call, i) => ({
+      ...call,
+      terms: { score: rewards[i]! + 1, brief: -1 },
+    }));
+    for (const order of [batch, [...batch].reverse()])
+      expect(method.estimate!(order).advantages.map(([value]) => value)).toEqual([0, 1, 0]);
+    // Between a term of the reward and the weight, the weight decides.
+    const turned = batch.map((call, i) => ({ ...call, credit: [0.9, 0.5, 0.7][i]! }));
+    expect(method.estimate!(turned).advantages.map(([value]) => value)).toEqual(near([0.9, 0, 0]));
+  });
+
   test("log-probs that are missing are a fault", () => {
     const [{ referenceLogprobs: _, ...call }] = batchOf([1], [0]) as [BatchCall];
     expect(() => crpg().estimate!([call])).toThrow(/no reference log-probs/);
