@@ -134,12 +134,8 @@ export const structureRewardCard: MethodCard = {
   use: 'import { structured } from "troupe/rewards"',
   formula: ["R = Σ w r / Σ w over valid, structure, format, correct, length"],
   defaults: {
-    valid: { value: defaults.valid, source: "CHOSEN" },
-    structure: { value: defaults.structure, source: "CHOSEN" },
-    format: { value: defaults.format, source: "CHOSEN" },
-    correct: { value: defaults.correct, source: "CHOSEN" },
-    length: { value: defaults.length, source: "CHOSEN" },
+    weights: { value: defaults, source: "CHOSEN: the paper's were not found" },
   },
   source: "RL-Struct, arXiv 2512.00319",
-  notes: ["The paper's weights were not found.", "CHOSEN: JSON; F1 of leaves; characters."],
+  notes: ["CHOSEN: JSON; F1 of leaves; characters."],
 };
