@@ -9,6 +9,9 @@ import { CommandLineError } from "./errors.ts";
 /** Columns that the list fits in. */
 const width = 100;
 
+/** Characters of a default that stand beside its source. */
+const widest = 40;
+
 interface MethodsFlags {
   readonly stage?: string;
   readonly json?: boolean;
@@ -68,21 +71,24 @@ export function describeCard(card: MethodCard): string {
   const names = Object.keys(defaults);
   const left = Math.max(0, ...names.map((one) => one.length)) + 4;
   const shown = new Map(names.map((one) => [one, shownValue(defaults[one]!.value)]));
-  const middle = Math.max(0, ...[...shown.values()].map((one) => one.length)) + 2;
+  const short = (text: string) => text.length <= widest;
+  const middle = Math.max(0, ...[...shown.values()].filter(short).map((one) => one.length)) + 2;
+  const described = (one: string): string => {
+    const head = `  ${one}`.padEnd(left);
+    const value = shown.get(one)!;
+    const from = defaults[one]!.source;
+    // A long value has its source below it.
+    return short(value)
+      ? hanging(head + value.padEnd(middle), from)
+      : `${head}${value}\n${hanging(" ".repeat(left + middle), from)}`;
+  };
   return [
     `${title} (${name}, ${stage})`,
     ...wrapped(line, width),
     "",
     ...formula.flatMap((one) => hanging("  ", one).split("\n")),
     "",
-    ...(names.length === 0
-      ? ["No settings."]
-      : [
-          "Defaults",
-          ...names.map((one) =>
-            hanging(`  ${one}`.padEnd(left) + shown.get(one)!.padEnd(middle), defaults[one]!.source),
-          ),
-        ]),
+    ...(names.length === 0 ? ["No settings."] : ["Defaults", ...names.map(described)]),
     "",
     hanging("Source  ", source),
     ...notes.map((note) => hanging("Note    ", note)),
