@@ -44,6 +44,21 @@ test("heads of a token are side by side, and each has its own gradient", async (
   }
 });
 
+test("pairs that lie side by side have values of their own", async () => {
+  const policy = await open(3);
+  // The pairs (2, 3), (2, 4) and (3, 0).
+  const pairs = [
+    { tokens: Int32Array.of(2, 3, 0), mask: Uint8Array.of(0, 0, 1) },
+    { tokens: Int32Array.of(2, 4, 0), mask: Uint8Array.of(0, 0, 1) },
+    { tokens: Int32Array.of(3, 0, 2), mask: Uint8Array.of(0, 0, 1) },
+  ];
+  const c = Float32Array.of(0, 0, 0, 1, 1, 1, 0, 0, 0);
+  await policy.backward(pairs, { logprobs: new Float32Array(3), values: c });
+  await policy.step({ learningRate: 0.5 });
+  const after = [...(await policy.forward(pairs, { values: true })).values!];
+  expect(after.map((value) => Math.round(value * 1e4) / 1e4)).toEqual([0, 0, 0, -0.5, -0.5, -0.5, 0, 0, 0]);
+});
+
 test("a checkpoint has every head; another number of heads is refused", async () => {
   const folder = join(scratch, "three");
   const policy = await open(3);
