@@ -74,7 +74,7 @@ function placesByTree(
     const tree = id === "" ? String(episode) : id.split("@")[0]!;
     const places = trees.get(tree) ?? [];
     trees.set(tree, places);
-    calls.forEach(({ agent, node = `${episode}#${agent}`, id: call }, at) => {
+    calls.forEach(({ agent, node = `${episode}#${at}`, id: call }, at) => {
       // A branch's own first call stands where the call that it replaces stood.
       const before = at === 0 ? tree : (calls[at - 1]!.node ?? `${episode}#${at - 1}`);
       const key = `${before} > ${agent}`;

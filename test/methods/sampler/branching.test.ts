@@ -79,6 +79,12 @@ test("every: N − 1 branches at each call, once", () => {
   expect(sampler.next(view(two, 2))).toEqual([]);
 });
 
+test("every call of one agent is a place, also where samplings have no names", () => {
+  const turns = [0, 1, 2].map(() => ({ agent: "a", reward: 0 }));
+  const places = branching({ at: "every" }).next(view([{ reward: 0, calls: turns }]));
+  expect(places.map((place) => "at" in place && place.at)).toEqual([0, 1, 2]);
+});
+
 test("settings are checked", () => {
   expect(() => branching({ groupSize: 0 })).toThrow(/groupSize 0/);
   expect(() => branching({ branches: 1.5 })).toThrow(/branches 1.5/);
