@@ -89,6 +89,8 @@ describe("exact parts", () => {
   test("a value head adds its weights, trained or not", () => {
     const before = memoryPlan(smallConfig).trainedCount;
     expect(memoryPlan(smallConfig, { valueHead: true }).trainedCount).toBe(before + 129);
+    expect(memoryPlan(smallConfig, { valueHead: 3 }).trainedCount).toBe(before + 3 * 129);
+    expect(memoryPlan(smallConfig, { valueHead: 0 }).trainedCount).toBe(before);
   });
 
   test("parts add up", () => {
