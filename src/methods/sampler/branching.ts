@@ -74,12 +74,13 @@ function placesByTree(
     const tree = id === "" ? String(episode) : id.split("@")[0]!;
     const places = trees.get(tree) ?? [];
     trees.set(tree, places);
-    calls.forEach(({ agent, node = `${episode}#${at}`, id: call }, at) => {
+    const nodes = calls.map(({ node }, at) => node ?? `${episode}#${at}`);
+    calls.forEach(({ agent, id: call }, at) => {
       // A branch's own first call stands where the call that it replaces stood.
-      const before = at === 0 ? tree : (calls[at - 1]!.node ?? `${episode}#${at - 1}`);
+      const before = at === 0 ? tree : nodes[at - 1]!;
       const key = `${before} > ${agent}`;
-      if (!includes(agent) || seen.has(node) || seen.has(key)) return;
-      seen.add(node).add(key);
+      if (!includes(agent) || seen.has(nodes[at]!) || seen.has(key)) return;
+      seen.add(nodes[at]!).add(key);
       places.push({ kind: "branch", episode, at: call ?? at });
     });
   });
