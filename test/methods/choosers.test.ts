@@ -54,6 +54,26 @@ describe("best against worst", () => {
     expect(judged(dpo(), episode(1, {}, ["a"]), episode(0, {}, ["c"])).hasSignal).toBe(false);
   });
 
+  test("a call that sampled nothing is in no batch, so in no pair", () => {
+    const [best, worst] = [episode(1), episode(0)];
+    const silent = (one: RewardedEpisode) => ({
+      ...one,
+      calls: one.calls.map((call) => (call.agent === "b" ? { ...call, length: 0 } : call)),
+    });
+    for (const episodes of [
+      [silent(best), worst],
+      [best, silent(worst)],
+    ])
+      expect(judged(dpo(), ...episodes).trained).toEqual([
+        [1, 0],
+        [1, 0],
+      ]);
+  });
+
+  test("of equals the first is chosen, and the first rejected", () => {
+    expect(judged(dpo(), ...group(0, 1, 1, 0)).advantages.map(([sign]) => sign)).toEqual([-1, 1, 0, 0]);
+  });
+
   test("equal rewards, one episode, none: no pair", () => {
     for (const episodes of [group(1, 1, 1), group(1), []])
       expect(judged(dpo(), ...episodes).hasSignal).toBe(false);
@@ -128,6 +148,8 @@ describe("rejection sampling", () => {
     expect(judged(rejectionSampling(), ...group(1, 1)).hasSignal).toBe(true);
     expect(judged(rejectionSampling({ keep: "best" }), ...group(1, 1)).hasSignal).toBe(false);
     expect(judged(rejectionSampling(), ...group(0, 0)).hasSignal).toBe(false);
+    // Right, and nothing was said.
+    expect(judged(rejectionSampling(), episode(1, {}, [])).hasSignal).toBe(false);
     expect(() => rejectionSampling({ keep: "worst" as "best" })).toThrow(/"right", "best" or "all"/);
   });
 });
@@ -189,8 +211,23 @@ describe("CGPO", () => {
   test("CRRAFT: the best feasible call of a task that is near enough", () => {
     const batch = batchOf([0.7, 0.6, 0.9], [0, 1, 11], ["x", "x", "x"]);
     expect(crraft().estimate!(batch).advantages.map(([value]) => value)).toEqual(near([0.7, 0, 0]));
+    // At KL_max itself a call is near enough.
+    const edge = batchOf([0.7, 0.9], [0, 10], ["x", "x"]);
+    expect(crraft().estimate!(edge).advantages.map(([value]) => value)).toEqual(near([0, 0.9]));
     const apart = batchOf([0.7, 0.6, 0], [0, 1, 0]);
     expect(crraft().estimate!(apart).advantages.map(([value]) => value)).toEqual(near([0.7, 0.6, 0]));
+  });
+
+  test("CRRAFT: calls are compared with those of the same agent, scope and turn, and imitated", () => {
+    const batch = batchOf([0.9, 0.8, 0.7, 0.6, 0.5], [0, 0, 0, 0, 0], Array(5).fill("x"));
+    const places = [{}, { agent: "b" }, { occurrence: 1 }, { scope: "child" }, {}];
+    const apart = batch.map((call, i) => ({ ...call, ...places[i] }));
+    expect(crraft().estimate!(apart).advantages.map(([value]) => value)).toEqual(
+      near([0.9, 0.8, 0.7, 0.6, 0]),
+    );
+    // Its loss is the likelihood: a mean over tokens that refuses negative weights.
+    expect(() => crraft().loss(specInput)).toThrow(expect.objectContaining({ code: "E_LIKELIHOOD_WEIGHT" }));
+    expect(crpg().credit([episode(1, {}, [])]).hasSignal).toBe(false);
   });
 
   test("CRRAFT: rewards so high that σ is 1 for all of them are still told apart", () => {
