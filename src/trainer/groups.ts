@@ -130,3 +130,13 @@ export function sampleEpisode<Task>(
     needsReward: settings.rewards === undefined,
   });
 }
+
+/** Sampled tokens of complete episodes, by task. */
+export function lengthsOf(trajectories: readonly Trajectory[]) {
+  return trajectories
+    .filter(({ status }) => status === "complete")
+    .map(({ identity, calls }) => ({
+      task: String(identity.task),
+      length: calls.reduce((sum, { output }) => sum + output.length, 0),
+    }));
+}

@@ -6,7 +6,6 @@
 
 import { usageOf } from "../rewards/reward.ts";
 import { crashPoint } from "../store/crash-point.ts";
-import type { Trajectory } from "../workflow/trajectory.ts";
 import { trajectoryLine } from "../workflow/trajectory-json.ts";
 import type { RunState } from "./checkpoint.ts";
 import type { TrainSettings } from "./config.ts";
@@ -21,7 +20,14 @@ import {
 import { episodeLines } from "./episode-lines.ts";
 import { compare, type Evaluation, evaluate, evaluationSample } from "./evaluate.ts";
 import { giveRewards } from "./give-rewards.ts";
-import { type EpisodeRunner, type Group, sampledNow, sampleGroups, tasksOfStep } from "./groups.ts";
+import {
+  type EpisodeRunner,
+  type Group,
+  lengthsOf,
+  sampledNow,
+  sampleGroups,
+  tasksOfStep,
+} from "./groups.ts";
 import type { OpenPolicies } from "./policies.ts";
 import type { RunProgress } from "./progress.ts";
 import { formatSeconds, type Reporter } from "./reporter.ts";
@@ -294,14 +300,4 @@ export class TrainingLoop<Task> {
     if (after !== undefined) reporter.info(describeChange(after, before));
     reporter.info(`done in ${formatSeconds(seconds)} · weights in ${checkpoint} · everything in ${run}`);
   }
-}
-
-/** Sampled tokens of complete episodes, by task. */
-function lengthsOf(trajectories: readonly Trajectory[]) {
-  return trajectories
-    .filter(({ status }) => status === "complete")
-    .map(({ identity, calls }) => ({
-      task: String(identity.task),
-      length: calls.reduce((sum, { output }) => sum + output.length, 0),
-    }));
 }

@@ -3,7 +3,8 @@
 import { rm } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { type Checkpoint, findCheckpoint, readCheckpoint } from "./checkpoint.ts";
-import { configRecord, type TrainSettings } from "./config.ts";
+import type { TrainSettings } from "./config.ts";
+import { configRecord } from "./config-record.ts";
 import { RunFolderError } from "./errors.ts";
 import type { Reporter } from "./reporter.ts";
 import { RunFolder, unfinishedConfig } from "./run-folder.ts";
