@@ -16,7 +16,7 @@ import {
 } from "../../src/testing/index.ts";
 import { functions, neededSettings } from "../catalog/needed-settings.ts";
 
-const combinations = 150;
+const combinations = 100;
 
 /**
  * They judge whole episodes and not calls, so copies of a call that branches share differ; tree credit trains only the
