@@ -147,6 +147,17 @@ describe("leave one out", () => {
     expect(rows(advantages)).toEqual(near([[0.7, 0.7], [-0.2], [-0.5]]));
   });
 
+  test("another episode with the agent plays no part in its baseline", () => {
+    const { advantages } = of(
+      leaveOneOut(),
+      team("1", 1, "critic"),
+      team("2", 0.8, "critic"),
+      team("3", 0.2, "a"),
+    );
+    // The critic against 0.2 alone; agent a against the mean of 1 and 0.8.
+    expect(rows(advantages)).toEqual(near([[0.8], [0.6], [-0.7]]));
+  });
+
   test("a useless agent is worth nothing, whatever the level of rewards", () => {
     const shifted = of(leaveOneOut(), team("1", 5, "critic"), team("2", 5));
     expect(rows(shifted.advantages)).toEqual([[0], []]);

@@ -67,6 +67,8 @@ describe("rank consistency", () => {
       (1 / Math.log2(3) + 0.5) / (1 + 1 / Math.log2(3)),
       9,
     );
+    // Only differences of the outcome count: rewards of −1 and 1 are as good as 0 and 1.
+    expect(ndcg([0.5, 0.9, 0.1], [1, -1, 1])).toBeCloseTo(ndcg([0.5, 0.9, 0.1], [1, 0, 1]), 9);
     // Without spread of the outcome every order is right; no episodes at all are no reason for less.
     expect(ndcg([1, 2, 3], [1, 1, 1])).toBe(1);
     expect(ndcg([], [])).toBe(1);
@@ -182,6 +184,11 @@ describe("public goods", () => {
     expect(rows).toEqual(
       near([[-0.2 + common, -0.05 + 0.5 * 0.5 * 1 + common, -0.8 + 0.5 * 2 * 0.75 + common]]),
     );
+  });
+
+  test("a score that is the bar itself is not punished", () => {
+    const credit = publicGoods({ cost: 0, synergy: 0, share: 1, penalty: 1, bar: 0.5 });
+    expect(values(credit, episode(0.5, effort("a", 1)))).toEqual(near([[0.5]]));
   });
 
   test("a call without a contribution is an error that names it", () => {
