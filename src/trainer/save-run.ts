@@ -134,6 +134,21 @@ export async function restorePolicies(
   }
 }
 
+/** What parts said of themselves when a run first met them. */
+const firstStates = new WeakMap<StatefulPart, unknown>();
+
+/**
+ * Gives every part what it knew when the process first trained with it: a method, a reward or a schedule that is passed
+ * to a second run begins that run as it began the first. A memory is the user's, and stays as it is.
+ */
+export function beginParts(parts: ReadonlyMap<string, StatefulPart>): void {
+  for (const [name, part] of parts) {
+    if (name === "memory" || part.state === undefined || part.restore === undefined) continue;
+    if (firstStates.has(part)) part.restore(structuredClone(firstStates.get(part)));
+    else firstStates.set(part, structuredClone(part.state()));
+  }
+}
+
 /** Gives every part the state that it had. @throws RunFolderError if a part does not take it. */
 export function restoreParts({ path, state }: Checkpoint, parts: ReadonlyMap<string, StatefulPart>): void {
   for (const [name, part] of parts) {

@@ -12,7 +12,7 @@ import { openPolicies } from "./policies.ts";
 import { RunProgress } from "./progress.ts";
 import { consoleReporter, type Reporter } from "./reporter.ts";
 import type { RunFolder } from "./run-folder.ts";
-import { RunSaver, restoreParts, restorePolicies } from "./save-run.ts";
+import { beginParts, RunSaver, restoreParts, restorePolicies } from "./save-run.ts";
 import type { RunSummary } from "./summary.ts";
 
 export interface TrainControl {
@@ -53,6 +53,7 @@ export async function train<Task>(
     const remembers = settings.method.sampler?.memory;
     const store = remembers === undefined ? undefined : new EpisodeStore(remembers);
     const parts = statefulParts(settings, store);
+    beginParts(parts);
     if (begin !== undefined) await restorePolicies(begin, policies);
     if (checkpoint !== undefined) restoreParts(checkpoint, parts);
     // What episodes put into a shared memory is not in a journal that answers them without asking the memory.

@@ -15,6 +15,7 @@ import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
+import { rememberingMethod } from "./crash/remembering-method.ts";
 import { type ToyTask, toyTasks, toyTeam, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -204,6 +205,17 @@ test("a run that was stopped goes on with what its sampler remembers, to the sam
   };
   expect(await weights(parts.checkpoint!)).toBe(await weights(whole.checkpoint!));
   expect(await steps("parts")).toEqual(await steps("whole"));
+});
+
+test("a method that is passed to a second run has forgotten the first", async () => {
+  const method = rememberingMethod(4);
+  const start = (run: string) => train(options(method, { run, steps: 4, tasksPerStep: 2 }), control);
+  const [first, second] = [await start("first-run"), await start("second-run")];
+  expect(JSON.stringify(method.state!())).not.toContain(":0.5");
+  const state = async ({ checkpoint }: typeof first) =>
+    JSON.parse(await readFile(join(checkpoint!, "state.json"), "utf8")).parts.method;
+  expect(await state(second)).toEqual(await state(first));
+  expect(await steps("second-run")).toEqual(await steps("first-run"));
 });
 
 test("a schedule decides when episodes are sampled, and not what; it learns their lengths and is in checkpoints", async () => {
