@@ -87,6 +87,18 @@ describe("EPO", () => {
     expect(epoAfter({}, 1).loss(input(1)).loss).toBeCloseTo(-0.001 * (1.033333 - 2 * 0.023333), 7);
   });
 
+  test("half of an odd number of steps is rounded down; one step has no half", () => {
+    for (const [steps, half] of [
+      [5, 2],
+      [1, 1],
+    ] as const) {
+      const part = epo();
+      part.observe!({ ...facts(1), steps });
+      const beta = 1 + Math.exp(-1 / half);
+      expect(part.loss(input(2)).loss).toBeCloseTo(-0.001 * (1.033333 - beta * 0.023333), 8);
+    }
+  });
+
   test("without a past it is an entropy bonus", () => {
     const { loss, gradients } = epo().loss(input(1));
     expect(loss).toBeCloseTo(-0.001033333, 8);
