@@ -8,7 +8,10 @@ export default defineConfig({
     alias: [
       { find: /^troupe$/, replacement: source("index.ts") },
       { find: /^troupe\/(local|remote)$/, replacement: `${source("engine")}/$1/index.ts` },
-      { find: /^troupe\/(engine|methods|rewards|search|testing|tools)$/, replacement: `${source("")}$1/index.ts` },
+      {
+        find: /^troupe\/(engine|methods|rewards|search|testing|tools)$/,
+        replacement: `${source("")}$1/index.ts`,
+      },
     ],
   },
   test: {

@@ -153,7 +153,6 @@ export { type DynamicSamplingSettings, dynamicSampling, dynamicSamplingCard } fr
 export { fixedGroups, fixedGroupsCard } from "./sampler/fixed.ts";
 export { type ReplaySettings, replay, replayCard } from "./sampler/replay.ts";
 export { type SapoSettings, sapo, sapoCard } from "./sapo.ts";
-export * from "./schedule/index.ts";
 export {
   type Arm,
   type BanditMethodSettings,
