@@ -26,10 +26,9 @@ describe("structureReward", () => {
         const value = structureReward(given);
         expect(value).toBeGreaterThanOrEqual(Math.min(...Object.values(given)) - 1e-12);
         expect(value).toBeLessThanOrEqual(Math.max(...Object.values(given)) + 1e-12);
-        const { valid, structure, format, correct, length } = structureRewardCard.defaults;
-        const weights = { valid, structure, format, correct, length };
+        const weights = structureRewardCard.defaults.weights!.value as Readonly<Record<string, number>>;
         const scaled = Object.fromEntries(
-          Object.entries(weights).map(([part, known]) => [part, (known!.value as number) * scale]),
+          Object.entries(weights).map(([part, weight]) => [part, weight * scale]),
         );
         expect(structureReward(given, scaled)).toBeCloseTo(value, 9);
       }),
