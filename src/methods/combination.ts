@@ -33,7 +33,11 @@ export type Refused<Parts> =
           : unknown
         : Trait<Parts, "credit", "wants", "any"> extends "tree"
           ? Trait<Parts, "sampler", "samples", "group"> extends "tree"
-            ? Tokens<Parts>
+            ? Trait<Parts, "advantage", "judges", "calls"> extends "episodes"
+              ? {
+                  readonly advantage: Sentence<"This advantage judges whole episodes, and this credit single calls, of which a shared one is trained once; take an advantage that judges calls, such as groupAdvantage(), or broadcast().">;
+                }
+              : Tokens<Parts>
             : {
                 readonly credit: Sentence<"This credit is over branching episodes; give a sampler that branches, such as branching().">;
               }
@@ -84,6 +88,12 @@ export function combinationFault(parts: {
     return {
       says: `credit "${credit.name}" is over branching episodes, and sampler "${sampler.name}" does not branch.`,
       hint: "give a sampler that branches, such as branching().",
+    };
+  }
+  if (credit.wants === "tree" && advantage.judges === "episodes") {
+    return {
+      says: `advantage "${advantage.name}" judges whole episodes, and credit "${credit.name}" single calls, of which a shared one is trained once.`,
+      hint: "take an advantage that judges calls, such as groupAdvantage(), or broadcast().",
     };
   }
   if (loss.ratio === "sequence" && (tokenWeights.length > 0 || advantage.perToken !== undefined)) {

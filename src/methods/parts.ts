@@ -86,6 +86,8 @@ export interface AdvantagePart extends Part {
   readonly compares: "episodes" | "steps" | "values";
   /** "pairs": +1 for the chosen and −1 for the rejected call of each pair, linked. */
   readonly gives: "advantages" | "pairs";
+  /** "episodes": one judgement for all calls of an episode (of an agent in it), whatever single calls are worth. Default "calls". */
+  readonly judges?: "calls" | "episodes";
   readonly needs?: PartNeeds;
   /** Over all groups of a step: [groups]. Pure. */
   advantages(groups: readonly JudgedGroup[]): readonly GroupAdvantages[];

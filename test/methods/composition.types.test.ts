@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { emaAdvantage } from "../../src/methods/advantage/ema.ts";
 import { groupAdvantage } from "../../src/methods/advantage/group.ts";
+import { treeGrpoAdvantage } from "../../src/methods/advantage/tree-grpo.ts";
 import { combinationFault, type Refused, type Sentence } from "../../src/methods/combination.ts";
 import { compose } from "../../src/methods/compose.ts";
 import { broadcast } from "../../src/methods/credit/broadcast.ts";
@@ -83,6 +84,23 @@ describe("what does not fit is refused by the compiler and when it runs", () => 
     expect(hint).toContain("branching()");
   });
 
+  test("credit for single calls of branching episodes, and an advantage that judges whole episodes", () => {
+    const { message, hint } = refused(() =>
+      compose({
+        sampler: branching(),
+        credit: treeMean(),
+        // @ts-expect-error This advantage judges whole episodes, …
+        advantage: treeGrpoAdvantage(),
+        loss: clipped(),
+      }),
+    );
+    expect(message).toContain(
+      'advantage "tree-grpo" judges whole episodes, and credit "tree-mean" single calls',
+    );
+    expect(hint).toContain("broadcast()");
+    compose({ sampler: branching(), advantage: treeGrpoAdvantage(), loss: clipped() });
+  });
+
   test("one ratio a sequence, and an advantage a token", () => {
     const { message, hint } = refused(() =>
       // @ts-expect-error A loss with one ratio a sequence needs one advantage a sequence; …
@@ -159,9 +177,9 @@ test("docs/methods/composition.md has every sentence", () => {
   const source = readFileSync(join(root, "src/methods/combination.ts"), "utf8");
   const page = readFileSync(join(root, "docs/methods/composition.md"), "utf8").replace(/\s+/g, " ");
   const sentences = [...source.matchAll(/Sentence<"([^"]+)">/g)].map(([, sentence]) => sentence!);
-  expect(sentences).toHaveLength(5);
+  expect(sentences).toHaveLength(6);
   expect(sentences.filter((sentence) => !page.includes(sentence))).toEqual([]);
   // As many rules when it runs.
-  expect(source.match(/says: `/g)).toHaveLength(5);
+  expect(source.match(/says: `/g)).toHaveLength(6);
   expect(combinationFault).toBeTypeOf("function");
 });

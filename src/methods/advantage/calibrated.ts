@@ -34,9 +34,11 @@ export interface CalibratedSettings {
 }
 
 /** @throws MethodSettingsError E_METHOD_SETTING */
-export function calibrated(
-  given: CalibratedSettings = {},
-): AdvantagePart & { readonly compares: "steps"; readonly gives: "advantages" } {
+export function calibrated(given: CalibratedSettings = {}): AdvantagePart & {
+  readonly compares: "steps";
+  readonly judges: "episodes";
+  readonly gives: "advantages";
+} {
   const { klMax = 10, weigh = "reward", clamp = false } = given;
   const { baseline = () => 0, isFeasible = feasibleByTerm } = given;
   checkNumber("calibrated", "klMax", klMax, { above: 0 });
@@ -46,6 +48,7 @@ export function calibrated(
     stage: "advantage",
     name: "calibrated",
     compares: "steps",
+    judges: "episodes",
     gives: "advantages",
     settings: { klMax, weigh, clamp },
     needs: { referenceInEstimate: true, ...(weigh === "reward" ? { tokensWithoutAdvantage: true } : {}) },

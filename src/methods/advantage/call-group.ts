@@ -36,6 +36,7 @@ export interface CallGroupSettings {
 /** @throws MethodSettingsError E_METHOD_SETTING */
 export function callGroup(given: CallGroupSettings = {}): AdvantagePart & {
   readonly compares: "episodes";
+  readonly judges: "episodes";
   readonly gives: "advantages";
 } {
   const settings: Required<CallGroupSettings> = {
@@ -53,6 +54,7 @@ export function callGroup(given: CallGroupSettings = {}): AdvantagePart & {
     stage: "advantage",
     name: "call-group",
     compares: "episodes",
+    judges: "episodes",
     gives: "advantages",
     settings,
     advantages: (groups) => groups.map((judged) => ofGroup(judged, settings)),

@@ -41,6 +41,7 @@ export interface SemiOnlineAdvantageSettings {
 /** @throws MethodSettingsError E_METHOD_SETTING */
 export function semiOnlineAdvantage(given: SemiOnlineAdvantageSettings = {}): AdvantagePart & {
   readonly compares: "episodes";
+  readonly judges: "episodes";
   readonly gives: "advantages";
 } {
   const settings: Required<SemiOnlineAdvantageSettings> = {
@@ -65,6 +66,7 @@ export function semiOnlineAdvantage(given: SemiOnlineAdvantageSettings = {}): Ad
     stage: "advantage",
     name: "semi-online",
     compares: "episodes",
+    judges: "episodes",
     gives: "advantages",
     settings: {
       ...settings,

@@ -24,6 +24,7 @@ export interface TreeGrpoAdvantageSettings extends TreeGrpoAdvantage {
 
 export function treeGrpoAdvantage(given: TreeGrpoAdvantageSettings = {}): AdvantagePart & {
   readonly compares: "episodes";
+  readonly judges: "episodes";
   readonly gives: "advantages";
 } {
   const settings: Required<TreeGrpoAdvantageSettings> = {
@@ -56,6 +57,7 @@ export function treeGrpoAdvantage(given: TreeGrpoAdvantageSettings = {}): Advant
     stage: "advantage",
     name: "tree-grpo",
     compares: "episodes",
+    judges: "episodes",
     gives: "advantages",
     settings,
     advantages: (groups) => groups.map((judged) => ofGroup(judged, settings)),
