@@ -78,7 +78,23 @@ export const entries: readonly LeagueEntry[] = [
   // Normalisation of a team that shares one model: all of its tokens together, or each agent's apart.
   { name: "grpo, per model", method: () => grpo({ groupSize: 8, normalise: "model" }) },
   { name: "grpo, per agent", method: () => grpo({ groupSize: 8, normalise: "agent" }) },
+  // What the episodes below the group's mean teach.
+  { name: "grpo, positive only", method: () => compose({ advantage: positiveOnly(), loss: clipped() }) },
 ];
+
+/** Group advantages without those below 0. */
+function positiveOnly(): AdvantagePart {
+  const advantage = groupAdvantage();
+  return {
+    ...advantage,
+    name: "positive-only",
+    advantages: (groups) =>
+      advantage.advantages(groups).map((credit) => ({
+        ...credit,
+        advantages: credit.advantages.map((row) => row.map((value) => Math.max(value, 0))),
+      })),
+  };
+}
 
 function branches(credit: CreditAssigner, advantage: AdvantagePart = groupAdvantage()): Method {
   const sampler = branching({ groupSize: 2, branches: 3 });
