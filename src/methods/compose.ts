@@ -140,6 +140,7 @@ function creditGroups(
       hasSignal: credit.hasSignal,
       ...(trained === undefined ? {} : { trained }),
       ...(credit.links === undefined ? {} : { links: credit.links }),
+      ...(credit.given === undefined ? {} : { given: credit.given }),
     };
   });
 }

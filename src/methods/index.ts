@@ -98,6 +98,7 @@ export type {
   BatchCall,
   BatchEstimates,
   BatchTotals,
+  GivenText,
   GroupCredit,
   GroupSampler,
   LossInput,

@@ -8,6 +8,8 @@
 /** One model call of an episode, as credit sees it. */
 export interface RewardedCall {
   readonly agent: string;
+  /** Who answered. Default: unknown. */
+  readonly policy?: string;
   /** The agent's how-manieth call in its scope: its turn. Default 0. */
   readonly occurrence?: number;
   /** Child workflow; "" or absent for the episode's own. */
@@ -32,6 +34,8 @@ export interface RewardedCall {
   /** Cut by `maxTokens` or the context. Default false. */
   readonly truncated?: boolean;
   readonly text?: string;
+  /** Mean log-prob of its sampled tokens under the weights that sampled them. Default: unknown. */
+  readonly meanLogprob?: number;
 }
 
 export interface RewardedEpisode {
@@ -45,6 +49,13 @@ export interface RewardedEpisode {
   readonly result?: unknown;
   /** From the store of earlier steps, and not sampled now. Default false. */
   readonly recalled?: boolean;
+  /** Which of the run's teams sampled it, where a run has teams. */
+  readonly team?: string;
+  /**
+   * Where the group is a search tree: the place in the group of the episode that it grew from, −1 for a child of the
+   * root. It is smaller than its own place.
+   */
+  readonly parent?: number;
 }
 
 /** Episodes of one task that are compared with each other. */
@@ -68,6 +79,32 @@ export interface GroupCredit {
    * knows of it (`LossInput.links`). undefined: alone. Default: all alone.
    */
   readonly links?: readonly (readonly (string | undefined)[])[];
+  /** Texts that are trained on besides what was sampled. Default: none. */
+  readonly given?: readonly GivenText[];
+}
+
+/**
+ * A text in the place of a call's output, scored and learned by a policy that did not sample it there: another policy's
+ * answer (HACPO), or an answer that was not chosen (contrastive losses). It is encoded by the learner's own tokenizer,
+ * without an end token; one that does not decode to the same text, has no token, or does not fit the learner's context or
+ * the agent's `maxTokens` is left out, and counted.
+ */
+export interface GivenText {
+  /** Places in the group and among the calls of its episode: whose prompt it follows. */
+  readonly episode: number;
+  readonly call: number;
+  /** The policy that learns from it. It must be trainable. */
+  readonly policy: string;
+  /** Default: what the call said. */
+  readonly text?: string;
+  readonly advantage: number;
+  /** As in `GroupCredit.links`. */
+  readonly link?: string;
+  /**
+   * ℓ_old of each of its tokens. A source's mean log-prob makes the mean log-ratio that of HACPO, whatever the
+   * tokenizers. Default: what the learner says before the update.
+   */
+  readonly oldLogprob?: number;
 }
 
 /** One call of a policy's batch, with what the group stage made of it. */
@@ -87,6 +124,10 @@ export interface BatchCall {
   readonly dataset?: string;
   /** The call's reward by the names of its terms. Default: unknown. */
   readonly terms?: Readonly<Record<string, number>>;
+  /** A text that was given, and not sampled (`GroupCredit.given`). Default false. */
+  readonly given?: boolean;
+  /** The policy whose batch it is. Default: unknown. */
+  readonly policy?: string;
   /** [length] v_old before each token, if the method asks for values; [length × heads] with several heads. */
   readonly values?: Float32Array;
   /** [length] H of the weights before the update, if the method asks for it in its estimate. */
@@ -143,6 +184,10 @@ export interface LossInput {
   readonly mask?: Uint8Array;
   /** [sequences] equal numbers: seen together (`GroupCredit.links`); −1: alone. Default: all alone. */
   readonly links?: readonly number[];
+  /** [sequences] 1 = a text that was given, and not sampled (`GroupCredit.given`). Default: none is. */
+  readonly given?: Uint8Array;
+  /** Optimiser steps that this policy has taken in this update already. Default 0. */
+  readonly updatesDone?: number;
   /** What `prepare` made of the whole batch, and [sequences] the place of each sequence in that batch. */
   readonly prepared?: unknown;
   readonly places?: readonly number[];

@@ -13,6 +13,7 @@
 import type {
   BatchCall,
   BatchEstimates,
+  GivenText,
   GroupSampler,
   LossInput,
   LossOutput,
@@ -78,6 +79,8 @@ export interface GroupAdvantages {
   readonly trained?: readonly Uint8Array[];
   /** [G][calls] as in `GroupCredit`. */
   readonly links?: readonly (readonly (string | undefined)[])[];
+  /** Texts that are trained on besides what was sampled; no sequence weight is on them. */
+  readonly given?: readonly GivenText[];
 }
 
 export interface AdvantagePart extends Part {
