@@ -41,6 +41,11 @@ export {
   treeGrpoAdvantage,
   treeGrpoAdvantageCard,
 } from "./advantage/tree-grpo.ts";
+export {
+  type TreeNodesAdvantageSettings,
+  treeNodesAdvantage,
+  treeNodesAdvantageCard,
+} from "./advantage/tree-nodes.ts";
 export { treeRpoAdvantage, treeRpoAdvantageCard } from "./advantage/tree-rpo.ts";
 export { withoutRecalled, withoutRecalledCard } from "./advantage/without-recalled.ts";
 export { type Aggregation, tokenWeight } from "./aggregation.ts";
@@ -73,6 +78,12 @@ export {
 export { type ReflectGainSettings, reflectGain, reflectGainCard } from "./credit/reflect-gain.ts";
 export { type Penalty, rolePenalty, rolePenaltyCard } from "./credit/role-penalty.ts";
 export { type TreeMeanSettings, treeMean, treeMeanCard } from "./credit/tree-mean.ts";
+export {
+  type Overlong,
+  type TreeShapingSettings,
+  treeShaping,
+  treeShapingCard,
+} from "./credit/tree-shaping.ts";
 export { type DapoSettings, dapo, dapoCard } from "./dapo.ts";
 export { type DpoSettings, dpo, dpoCard } from "./dpo.ts";
 export { type DrGrpoSettings, drGrpo, drGrpoCard } from "./dr-grpo.ts";
@@ -93,7 +104,14 @@ export { type LikelihoodSettings, likelihood, likelihoodCard } from "./loss/like
 export { type PolicyGradientSettings, policyGradient, policyGradientCard } from "./loss/policy-gradient.ts";
 export { type PreferenceSettings, preference, preferenceCard } from "./loss/preference.ts";
 export { type SoftGateSettings, softGate, softGateCard } from "./loss/sapo.ts";
+export {
+  type SampledInput,
+  type TruncatedImportanceSettings,
+  truncatedImportance,
+  truncatedImportanceCard,
+} from "./loss/truncated-importance.ts";
 export { type MGrpoSettings, mGrpo, mGrpoCard } from "./m-grpo.ts";
+export { type Mars2Settings, mars2, mars2Card } from "./mars2.ts";
 export type {
   BatchCall,
   BatchEstimates,

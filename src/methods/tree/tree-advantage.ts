@@ -4,7 +4,7 @@
  * Some notes call this a "path-level group"; no sum over root-to-leaf paths was found (UNVERIFIED).
  */
 
-import { type Standardisation, standardised } from "./standardise.ts";
+import { leastSpread, type Standardisation } from "./standardise.ts";
 
 export interface TreeAdvantage extends Partial<Standardisation> {
   /** Advantages are cut to ±clip. Default 10 (public code). */
@@ -18,11 +18,20 @@ export interface TreeAdvantage extends Partial<Standardisation> {
  * gives zeros.
  * @returns [n]
  */
-export function treeAdvantages(
+export function treeAdvantages(rewards: readonly number[], settings: TreeAdvantage = {}): number[] {
+  return rewards.map(treeScale(rewards, settings));
+}
+
+/** The same as a function of any reward beside those of the tree's nodes: of a call that was rewarded by itself. */
+export function treeScale(
   rewards: readonly number[],
   { ddof = 1, epsilon = 1e-9, single = "zero", clip = 10 }: TreeAdvantage = {},
-): number[] {
-  return standardised(rewards, { ddof, epsilon, single }).map((value) =>
-    Math.max(-clip, Math.min(clip, value)),
-  );
+): (reward: number) => number {
+  const cut = (value: number) => Math.max(-clip, Math.min(clip, value));
+  if (rewards.length === 1 && single === "raw") return cut;
+  const mean = rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length;
+  const squares = rewards.reduce((sum, reward) => sum + (reward - mean) ** 2, 0);
+  const deviation = rewards.length === 1 ? 0 : Math.sqrt(squares / (rewards.length - ddof));
+  if (!(deviation >= leastSpread)) return () => 0;
+  return (reward) => cut((reward - mean) / (deviation + epsilon));
 }
