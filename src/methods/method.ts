@@ -36,6 +36,8 @@ export interface RewardedCall {
   readonly text?: string;
   /** Mean log-prob of its sampled tokens under the weights that sampled them. Default: unknown. */
   readonly meanLogprob?: number;
+  /** By a policy that is not trained: others may learn from it, and it is in no batch itself. Default false. */
+  readonly frozen?: boolean;
 }
 
 export interface RewardedEpisode {
@@ -246,6 +248,12 @@ export interface StepFacts {
   readonly statistics: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
+/** How often a policy's batch is gone through, and in how many optimiser steps each time. */
+export interface UpdatePlan {
+  readonly epochs: number;
+  readonly minibatches: number;
+}
+
 export interface Method {
   readonly name: string;
   /** Episodes per task; with a sampler, those of its first wave. */
@@ -254,7 +262,9 @@ export interface Method {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly needs: MethodNeeds;
   /** How often the batch is gone through, and in how many optimiser steps each time. Default: once, in one. */
-  readonly updates?: { readonly epochs: number; readonly minibatches: number };
+  readonly updates?: UpdatePlan;
+  /** The same where policies differ in it. Default: `updates`, for all. */
+  updatesOf?(policy: string): UpdatePlan;
   /** What is sampled after the first wave. Default: nothing. */
   readonly sampler?: GroupSampler;
   /** What it has learned between steps, as JSON, for checkpoints; absent if nothing. */

@@ -15,6 +15,7 @@ import {
   type CallRecord,
   type EpisodeIdentity,
   episodeId,
+  type ForkPoint,
   type MemoryRecord,
   type ToolRecord,
   type Trajectory,
@@ -60,15 +61,15 @@ export class EffectJournal {
     this.#options = options;
   }
 
-  /** The journal of one episode; reads the step's file when it is the step's first. @throws StoreError */
-  async episode(identity: EpisodeIdentity): Promise<EpisodeJournal> {
+  /** The journal of one episode, or of a branch; reads the step's file when it is the step's first. @throws StoreError */
+  async episode(identity: EpisodeIdentity, forks: readonly ForkPoint[] = []): Promise<EpisodeJournal> {
     let step = this.#steps.get(identity.step);
     if (step === undefined) {
       step = this.#open(identity.step);
       this.#steps.set(identity.step, step);
     }
     const { log, known } = await step;
-    const id = episodeId(identity);
+    const id = episodeId(identity, forks);
     const found = known.get(id);
     known.delete(id);
     return new EpisodeJournal(id, log, found);

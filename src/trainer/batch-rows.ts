@@ -20,6 +20,8 @@ export interface Row {
    * weights of an earlier step.
    */
   readonly filtered: boolean;
+  /** A text that was given, and not sampled: it is no witness of the sampler. */
+  readonly given: boolean;
   /** Sampled by the weights that the update begins with. */
   readonly fresh: boolean;
   /** [scored] by the weights before the update, where a pass was made to know them. */
@@ -40,13 +42,14 @@ export interface Row {
 
 /** `version`: of the policy before its update. */
 export function rowOf(source: CreditedCall, version: number): Row {
-  const { call, advantage } = source;
+  const { call, advantage, given } = source;
   return {
     sequence: trainingSequence(call),
     scored: call.output.length,
     source,
-    filtered: source.recalled === true || isFiltered(call.sampling),
-    fresh: call.version === version,
+    filtered: source.recalled === true || isFiltered(call.sampling) || given === "without log-probs",
+    given: given !== undefined,
+    fresh: given === undefined && call.version === version,
     advantages: new Float32Array(call.output.length).fill(advantage),
     place: -1,
   };
@@ -54,10 +57,10 @@ export function rowOf(source: CreditedCall, version: number): Row {
 
 /** A row as the method sees it. */
 export function batchCall(row: Row): BatchCall {
-  const { source, scored, values, entropies, reference, proximal, filtered } = row;
+  const { source, scored, values, entropies, reference, proximal, filtered, given } = row;
   const { call, trajectory, advantage, told } = source;
   const oldLogprobs = filtered ? proximal : call.logprobs;
-  const { agent, occurrence, scope, issued } = call;
+  const { agent, occurrence, scope, issued, policy } = call;
   return {
     episode: trajectory.id,
     agent,
@@ -66,6 +69,8 @@ export function batchCall(row: Row): BatchCall {
     order: issued,
     length: scored,
     credit: advantage,
+    policy,
+    ...(given ? { given } : {}),
     ...(told === undefined
       ? {}
       : {
@@ -132,14 +137,22 @@ export function* microbatches<
   if (batch.length > 0) yield batch;
 }
 
-/** The rows in `count` parts whose sizes differ by one at most (by one link's rows), drawn anew each epoch. */
+/**
+ * The rows in `count` parts whose sizes differ by one at most (by one link's rows), drawn anew each epoch. Texts that were
+ * given come after what was sampled (HACPO: own episodes first).
+ */
 export function minibatches(
   rows: readonly Row[],
   count: number,
   key: readonly (number | string)[],
 ): (readonly Row[])[] {
   if (count === 1) return [rows];
-  const shuffled = stream(...key).shuffled(units(rows));
+  const all = units(rows);
+  const isGiven = ([first]: readonly Row[]) => first!.given;
+  const shuffled = [
+    ...stream(...key).shuffled(all.filter((unit) => !isGiven(unit))),
+    ...stream(...key, "given").shuffled(all.filter(isGiven)),
+  ];
   const { length } = shuffled;
   return Array.from({ length: count }, (_, part) =>
     shuffled

@@ -16,6 +16,8 @@ export function configRecord<Task>(settings: TrainSettings<Task>): Record<string
     policies,
     method,
     assignment,
+    teams,
+    search,
     memory,
     rewards,
     schedule,
@@ -46,6 +48,12 @@ export function configRecord<Task>(settings: TrainSettings<Task>): Record<string
       Object.entries(policies).map(([name, { kind, settings: asked }]) => [name, { kind, ...asked }]),
     ),
     assign: Object.fromEntries(assignment),
+    ...(teams.size === 0
+      ? {}
+      : {
+          teams: Object.fromEntries([...teams].map(([name, team]) => [name, Object.fromEntries(team)])),
+        }),
+    ...(search === undefined ? {} : { search: { concurrency: search.concurrency ?? 1, ...search.settings } }),
     method: { name: method.name, ...method.settings },
     memory: memory === undefined ? "episode" : "run",
     ...(rewards === undefined ? {} : { rewards: termRecord(rewards) }),

@@ -40,6 +40,11 @@ export const optionsSchema = z.strictObject({
     }),
   ),
   assign: z.record(z.string(), z.string()).optional(),
+  teams: z.record(z.string().regex(/^[\w-]+$/), z.record(z.string(), z.string())).optional(),
+  search: z
+    .custom((value) => hasFunctions(value, "plan"), { error: "expected a search such as marsSearch(…)" })
+    .optional(),
+  buffer: count.or(z.record(z.string(), count)).default(0),
   rewards: z
     .custom((value) => hasFunctions(value, "score"), {
       error: "expected a reward term such as reward(name, (episode) => …)",

@@ -16,6 +16,9 @@ import { optionsSchema } from "./config-schema.ts";
 import { TrainConfigError } from "./errors.ts";
 import type { EvaluationOptions, EvaluationSettings } from "./evaluation-options.ts";
 import type { LearningRate } from "./learning-rate.ts";
+import { teamFaults, teamsOf } from "./team-options.ts";
+import type { Assignment } from "./teams.ts";
+import type { TreeSampling } from "./tree-sampling.ts";
 
 /** What an evaluation metric sees of one episode. */
 export interface EvaluatedEpisode<Task> {
@@ -47,6 +50,18 @@ export interface TrainOptions<Task> {
   readonly policies: Readonly<Record<string, PolicySpec>>;
   /** φ: agent → policy. May be left out if there is one policy. */
   readonly assign?: Readonly<Record<string, string>>;
+  /**
+   * φ of several teams of the same agents, by name, instead of `assign`: every task gets `groupSize` episodes of each
+   * team, all in one group; each team is evaluated by itself. With `search` they are its participants.
+   */
+  readonly teams?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** The episodes of a task grow as a search tree. Default: they are independent of each other. */
+  readonly search?: TreeSampling<NoInfer<Task>>;
+  /**
+   * Calls that a policy must have before it is updated, on the largest multiple of them; the others wait. For samplers that
+   * give policies unequal shares. Default 0: every step on all there is.
+   */
+  readonly buffer?: number | Readonly<Record<string, number>>;
   /** Given after the episodes of a group have ended, on top of what the workflow gives itself. */
   readonly rewards?: RewardTerm<NoInfer<Task>>;
   readonly method: Method;
@@ -142,6 +157,8 @@ export interface TrainSettings<Task>
       | "evaluation"
       | "metrics"
       | "assign"
+      | "teams"
+      | "search"
       | "deadlines"
       | "concurrency"
       | "memory"
@@ -154,7 +171,10 @@ export interface TrainSettings<Task>
   readonly evaluate: TaskSource<Task> | undefined;
   readonly evaluation: EvaluationSettings<Task>;
   readonly metrics: Readonly<Record<string, Metric<Task>>>;
-  readonly assignment: ReadonlyMap<string, string>;
+  /** Of one team alone; of several: the first one's. */
+  readonly assignment: Assignment;
+  readonly teams: ReadonlyMap<string, Assignment>;
+  readonly search: TreeSampling<Task> | undefined;
   readonly deadlines: Required<Deadlines>;
   readonly limits: EpisodeLimits;
   readonly memory: MemoryStore | undefined;
@@ -189,12 +209,20 @@ export function isTrainConfig(value: unknown): value is TrainConfig<unknown> {
 export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Task> {
   const parsed = optionsSchema.safeParse({ ...options });
   if (!parsed.success) throw configError(z.prettifyError(parsed.error), parsed.error.issues.length);
-  const faults = [...assignmentFaults(options), ...rewardFaults(options), ...keepFaults(options)];
+  const faults = [
+    ...assignmentFaults(options),
+    ...teamFaults(options),
+    ...rewardFaults(options),
+    ...keepFaults(options),
+  ];
   if (faults.length > 0) throw configError(faults.map((fault) => `✖ ${fault}`).join("\n"), faults.length);
   const [onlyPolicy] = Object.keys(options.policies);
-  const assignment = new Map(
-    [...agentsOf(options.workflow).keys()].map((name) => [name, options.assign?.[name] ?? onlyPolicy!]),
-  );
+  const teams = teamsOf(options);
+  const assignment =
+    [...teams.values()][0] ??
+    new Map(
+      [...agentsOf(options.workflow).keys()].map((name) => [name, options.assign?.[name] ?? onlyPolicy!]),
+    );
   const { assign: _, ...settings } = parsed.data;
   // Functions and sources were passed through unchanged: their types are those of the options.
   return Object.freeze({
@@ -211,6 +239,8 @@ export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Ta
     schedule: options.schedule,
     run: options.run ?? options.workflow.name.replace(/[^\w.-]+/g, "-"),
     assignment,
+    teams,
+    search: options.search,
   }) as TrainSettings<Task>;
 }
 
@@ -218,6 +248,7 @@ function* assignmentFaults<Task>({
   workflow,
   policies,
   assign,
+  teams,
   optimizers,
 }: TrainOptions<Task>): Generator<string> {
   const agents = [...agentsOf(workflow).keys()];
@@ -234,7 +265,7 @@ function* assignmentFaults<Task>({
     if (!names.includes(policy))
       yield `assign.${agent}: there is no policy "${policy}"; there are ${names.join(", ")}.`;
   }
-  if (names.length < 2) return;
+  if (names.length < 2 || teams !== undefined) return;
   for (const agent of agents) {
     if (assign?.[agent] === undefined) {
       yield `assign.${agent}: missing; with ${names.length} policies (${names.join(", ")}) each agent must be assigned to one.`;

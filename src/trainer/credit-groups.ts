@@ -1,20 +1,11 @@
-/** @file From groups of episodes to calls with advantages: what a method is told, and what becomes of its answer. */
+/** @file From groups of episodes to calls with advantages: what becomes of a method's answer. */
 
-import { isTrainable } from "../engine/policy-spec.ts";
 import { LossError } from "../methods/errors.ts";
-import type { GroupCredit, RewardedCall, RewardedEpisode, RewardedGroup } from "../methods/method.ts";
-import { key } from "../random/stream.ts";
-import {
-  type CallRecord,
-  callReward,
-  callTerms,
-  type ForkPoint,
-  ownReward,
-  type RewardRecord,
-  type Trajectory,
-  trajectoryReward,
-} from "../workflow/trajectory.ts";
-import type { EpisodeRunner, Group } from "./groups.ts";
+import type { GroupCredit, RewardedCall, RewardedGroup } from "../methods/method.ts";
+import type { CallRecord, Trajectory } from "../workflow/trajectory.ts";
+import { givenCalls, type Refusals } from "./given-texts.ts";
+import type { Group } from "./groups.ts";
+import { type TellingRunner, type ToldGroup, toldGroup } from "./told-group.ts";
 
 /** A call that will be trained on. */
 export interface CreditedCall {
@@ -25,6 +16,10 @@ export interface CreditedCall {
   readonly link?: string;
   /** Sampled in an earlier step: its log-probs are those of other weights. */
   readonly recalled?: true;
+  /** It waited for this update (`buffer`): its policy may have been updated since. */
+  readonly carried?: true;
+  /** Its output was given, and not sampled by its policy (`GivenText`): with the log-probs to compare with, or without. */
+  readonly given?: "with log-probs" | "without log-probs";
   /** What the method was told of it. */
   readonly told?: { readonly task: string; readonly dataset: string; readonly rewarded: RewardedCall };
 }
@@ -37,142 +32,63 @@ export interface CreditedGroup<Task> {
   readonly rewards: readonly number[];
   /** What the method was told. */
   readonly rewarded: RewardedGroup;
-}
-
-type Runner<Task> = Pick<EpisodeRunner<Task>, "settings" | "policies">;
-
-/** A group as methods see it. `trajectories` and `calls` are what its episodes and calls were made of. */
-export interface ToldGroup {
-  readonly rewarded: RewardedGroup;
-  readonly trajectories: readonly Trajectory[];
-  /** [G][calls] */
-  readonly calls: readonly (readonly CallRecord[])[];
-}
-
-/** The complete episodes of a group and their calls that can be trained; a failed episode is in no baseline. */
-export function toldGroup<Task>(group: Group<Task>, { policies }: Runner<Task>): ToldGroup {
-  const trajectories = group.trajectories.filter(
-    ({ status, id }) => status === "complete" && group.omitted?.has(id) !== true,
-  );
-  const calls = trajectories.map((trajectory) =>
-    trajectory.calls.filter(
-      (call) =>
-        call.status === "complete" && call.origin === "sampled" && isTrainable(policies.get(call.policy)!),
-    ),
-  );
-  const episodes = trajectories.map((trajectory, i): RewardedEpisode => {
-    const reward = trajectoryReward(trajectory);
-    return {
-      id: trajectory.id,
-      reward,
-      terms: byName(trajectory.rewards.filter(isOfWhole)),
-      result: trajectory.result,
-      calls: calls[i]!.map((call) => rewardedCall(trajectory, call)),
-      ...(group.recalled?.has(trajectory.id) === true ? { recalled: true } : {}),
-    };
-  });
-  return { rewarded: { ...taskFacts(group.task), episodes }, trajectories, calls };
-}
-
-function rewardedCall(trajectory: Trajectory, call: CallRecord): RewardedCall {
-  const { agent, occurrence, scope, output, id, input, stopReason, text } = call;
-  return {
-    agent,
-    occurrence,
-    scope,
-    reward: callReward(trajectory, call),
-    own: ownReward(trajectory, call),
-    terms: byName(callTerms(trajectory, call)),
-    length: output.length,
-    id,
-    node: nodeOf(trajectory, id),
-    state: typeof input === "string" ? input : JSON.stringify(input),
-    truncated: stopReason === "length" || stopReason === "context",
-    text,
-  };
-}
-
-/** The terms that `trajectoryReward` adds up. */
-const isOfWhole = ({ agent, call, scope, logged }: RewardRecord) =>
-  agent === undefined && call === undefined && (scope ?? "") === "" && logged !== true;
-
-function byName(terms: readonly RewardRecord[]): Record<string, number> {
-  const sums: Record<string, number> = {};
-  for (const { name, value } of terms) sums[name] = (sums[name] ?? 0) + value;
-  return sums;
-}
-
-/**
- * Which sampling a call is. A branch replays the calls before its branch point: they are the ones of the episode that it
- * branched off, or of the one that this one branched off.
- */
-function nodeOf({ identity, forks }: Pick<Trajectory, "identity" | "forks">, id: number): string {
-  let last = forks.length;
-  while (last > 0 && id < forks[last - 1]!.at) last--;
-  const { purpose, step, group, sample } = identity;
-  const branches = forks.slice(0, last).map(({ at, branch }: ForkPoint) => `@${at}.${branch}`);
-  return `${purpose}/${step}/${group}/${sample}${branches.join("")}#${id}`;
-}
-
-/** True if a call of an episode was sampled for it, and not for the one that it branched off. */
-export function isOwnCall({ forks }: Pick<Trajectory, "forks">, { id }: Pick<CallRecord, "id">): boolean {
-  const last = forks.at(-1);
-  return last === undefined || id >= last.at;
-}
-
-function taskFacts(task: unknown): Pick<RewardedGroup, "task" | "dataset"> {
-  const dataset =
-    typeof task === "object" && task !== null && "dataset" in task && typeof task.dataset === "string"
-      ? task.dataset
-      : "";
-  return { task: Array.from(key(JSON.stringify(task) ?? "")).join("-"), dataset };
+  /** Texts that were given and could not be used. Default: none. */
+  readonly refused?: Refusals;
 }
 
 /** Advantages of the groups of a step; dropped ones are left out. @throws LossError if a method's answer does not fit. */
 export function creditGroups<Task>(
   groups: readonly Group<Task>[],
-  runner: Runner<Task>,
+  runner: TellingRunner<Task>,
 ): readonly CreditedGroup<Task>[] {
   const { method } = runner.settings;
   const kept = groups.filter(({ dropped }) => dropped !== true);
   const told = kept.map((group) => toldGroup(group, runner));
   const rewarded = told.map((group) => group.rewarded);
   const credits = method.creditAll?.(rewarded) ?? rewarded.map(({ episodes }) => method.credit(episodes));
-  return kept.map((group, k) => credited(group, told[k]!, checkedCredit(method.name, told[k]!, credits[k])));
+  return kept.map((group, k) =>
+    credited(group, told[k]!, checkedCredit(method.name, told[k]!, credits[k]), runner),
+  );
 }
 
 /** One group alone. */
-export function creditGroup<Task>(group: Group<Task>, runner: Runner<Task>): CreditedGroup<Task> {
+export function creditGroup<Task>(group: Group<Task>, runner: TellingRunner<Task>): CreditedGroup<Task> {
   return creditGroups([group], runner)[0]!;
 }
 
 function credited<Task>(
   group: Group<Task>,
-  { rewarded, trajectories, calls }: ToldGroup,
-  { advantages, hasSignal, trained, links }: GroupCredit,
+  told: ToldGroup,
+  { advantages, hasSignal, trained, links, given = [] }: GroupCredit,
+  runner: TellingRunner<Task>,
 ): CreditedGroup<Task> {
+  const { rewarded, trajectories, calls } = told;
   const { task, dataset, episodes } = rewarded;
+  const more = givenCalls(told, given, runner);
   return {
     group,
     hasSignal,
+    ...(Object.keys(more.refused).length === 0 ? {} : { refused: more.refused }),
     rewarded,
     rewards: episodes.filter(({ recalled }) => recalled !== true).map(({ reward }) => reward),
-    calls: trajectories.flatMap((trajectory, i) =>
-      calls[i]!.flatMap((call, j): readonly CreditedCall[] => {
-        if (trained?.[i]?.[j] === 0) return [];
-        const link = links?.[i]?.[j];
-        return [
-          {
-            trajectory,
-            call,
-            advantage: advantages[i]![j]!,
-            told: { task, dataset, rewarded: episodes[i]!.calls[j]! },
-            ...(link === undefined ? {} : { link }),
-            ...(episodes[i]!.recalled === true ? { recalled: true } : {}),
-          },
-        ];
-      }),
-    ),
+    calls: trajectories
+      .flatMap((trajectory, i) =>
+        calls[i]!.flatMap((call, j): readonly CreditedCall[] => {
+          if (trained?.[i]?.[j] === 0 || episodes[i]!.calls[j]!.frozen === true) return [];
+          const link = links?.[i]?.[j];
+          return [
+            {
+              trajectory,
+              call,
+              advantage: advantages[i]![j]!,
+              told: { task, dataset, rewarded: episodes[i]!.calls[j]! },
+              ...(link === undefined ? {} : { link }),
+              ...(episodes[i]!.recalled === true ? { recalled: true } : {}),
+            },
+          ];
+        }),
+      )
+      .concat(more.calls),
   };
 }
 

@@ -7,6 +7,7 @@ import type { EpisodeSettings } from "../workflow/episode.ts";
 import { Gates } from "../workflow/gate.ts";
 import { PromptCache } from "../workflow/prompt-cache.ts";
 import { Watchdog } from "../workflow/watchdog.ts";
+import type { CallBuffer } from "./call-buffer.ts";
 import type { TrainSettings } from "./config.ts";
 import type { EpisodeStore } from "./episode-store.ts";
 import type { EpisodeRunner } from "./groups.ts";
@@ -22,6 +23,8 @@ export interface EpisodeRunnerParts<Task> {
   readonly journal?: EffectJournal | undefined;
   /** Of a method whose sampler remembers. */
   readonly store?: EpisodeStore | undefined;
+  /** Of a run whose policies wait for enough calls. */
+  readonly buffer?: CallBuffer | undefined;
 }
 
 export function episodeRunner<Task>({
@@ -31,6 +34,7 @@ export function episodeRunner<Task>({
   signal,
   journal,
   store,
+  buffer,
 }: EpisodeRunnerParts<Task>): EpisodeRunner<Task> {
   return {
     settings,
@@ -38,6 +42,7 @@ export function episodeRunner<Task>({
     shared: sharedByEpisodes(settings, reporter),
     journal,
     store,
+    buffer,
     signal: runSignal(signal),
     onEpisode: liveCount(reporter),
   };

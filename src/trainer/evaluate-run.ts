@@ -14,6 +14,7 @@ import { RunFolderError, TrainConfigError } from "./errors.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import { samplingOf } from "./evaluation-options.ts";
 import { consoleReporter, type Reporter } from "./reporter.ts";
+import { usedPolicies } from "./teams.ts";
 
 export interface EvaluateControl {
   /** A checkpoint, or a run whose newest one is meant. Default: the policies as their engines open them. */
@@ -57,7 +58,7 @@ export async function evaluatePolicies<Task>(
   try {
     const began = performance.now();
     const judges = settings.rewards === undefined ? [] : needsOf(settings.rewards).policies;
-    const trained = new Set(settings.assignment.values());
+    const trained = usedPolicies(settings);
     for (const name of new Set([...trained, ...judges]))
       opened.set(name, await settings.policies[name]!.open({ name, seed: settings.seed }));
     if (checkpoint !== undefined)

@@ -17,13 +17,16 @@ import { runRecorded } from "./recorded-episode.ts";
 
 export interface Evaluation {
   readonly step: number;
-  /** Episodes of one task side by side. */
+  /** Team by team, where the run has teams; episodes of one task side by side. */
   readonly trajectories: readonly Trajectory[];
-  /** [tasks] means over the task's complete episodes by metric, and "pass@k"; undefined where none was complete. */
+  /**
+   * [tasks] means over the task's complete episodes by metric, and "pass@k"; undefined where none was complete. Of teams:
+   * each one's as "metric.team", and their mean as "metric".
+   */
   readonly values: readonly (Readonly<Record<string, number>> | undefined)[];
   /** Tasks with values. */
   readonly n: number;
-  /** Episodes a task. */
+  /** Episodes a task (and team). */
   readonly samples: number;
   /** Failed episodes. */
   readonly failed: number;
@@ -50,13 +53,69 @@ export async function evaluate<Task>(
   tasks: readonly Task[],
   { step, purpose, intervals }: EvaluateOptions,
 ): Promise<Evaluation> {
-  const { settings, policies, shared, journal, signal, onEpisode } = runner;
-  const { decoding, passAt: ks } = settings.evaluation;
+  const { settings, signal } = runner;
+  const ks = intervals ? settings.evaluation.passAt : [];
   const samples = intervals ? settings.evaluation.samples : 1;
+  const teams = [...settings.teams];
+  const about = { step, purpose, samples, ks };
+  const parts: MeasuredTasks[] = [];
+  if (teams.length === 0) parts.push(await measureTasks(runner, tasks, settings.assignment, 0, about));
+  for (const [place, [, assignment]] of teams.entries())
+    parts.push(await measureTasks(runner, tasks, assignment, place * samples, about));
+  const trajectories = parts.flatMap((part) => part.trajectories);
+  if (!signal.aborted) refuseGradingLeaks(trajectories, settings.gradingFields);
+  const suffixes = teams.map(([name]) => `.${name}`);
+  const values =
+    teams.length === 0
+      ? parts[0]!.values
+      : tasks.map((_, i) =>
+          ofTeams(
+            suffixes,
+            parts.map((part) => part.values[i]),
+          ),
+        );
+  const names = [...Object.keys(settings.metrics), ...ks.map((k) => `pass@${k}`)];
+  return {
+    step,
+    trajectories,
+    values,
+    n: values.filter((value) => value !== undefined).length,
+    samples,
+    failed: trajectories.filter(({ status }) => status === "failed").length,
+    ...summarise(
+      ["", ...suffixes].flatMap((suffix) => names.map((name) => `${name}${suffix}`)),
+      values,
+      settings.seed,
+      intervals ? purpose : undefined,
+    ),
+  };
+}
+
+interface MeasuredTasks {
+  readonly trajectories: readonly Trajectory[];
+  /** [tasks] */
+  readonly values: Evaluation["values"];
+}
+
+/** The tasks under one assignment; samples are numbered from `from`, so that teams have ids of their own. */
+async function measureTasks<Task>(
+  runner: EpisodeRunner<Task>,
+  tasks: readonly Task[],
+  assignment: ReadonlyMap<string, string>,
+  from: number,
+  about: {
+    readonly step: number;
+    readonly purpose: string;
+    readonly samples: number;
+    readonly ks: readonly number[];
+  },
+): Promise<MeasuredTasks> {
+  const { step, purpose, samples, ks } = about;
+  const { settings, policies, shared, journal, signal, onEpisode } = runner;
   const places = tasks.flatMap((task, index) =>
     Array.from({ length: samples }, (_, sample) => ({ task, index, sample })),
   );
-  const sampling = samplingOf(decoding);
+  const sampling = samplingOf(settings.evaluation.decoding);
   const episodes = await mapConcurrently(
     places,
     settings.concurrency.episodes,
@@ -67,9 +126,9 @@ export async function evaluate<Task>(
         workflow: settings.workflow,
         task,
         policies,
-        assignment: settings.assignment,
+        assignment,
         stage: "evaluate",
-        identity: { purpose, step, group: index, task: index, sample },
+        identity: { purpose, step, group: index, task: index, sample: from + sample },
         seed: settings.seed,
         signal,
       }),
@@ -87,21 +146,25 @@ export async function evaluate<Task>(
         : { trajectory, values: undefined, success: undefined },
     ),
   );
-  const trajectories = measured.map(({ trajectory }) => trajectory);
-  if (!signal.aborted) refuseGradingLeaks(trajectories, settings.gradingFields);
-  const values = tasks.map((_, i) =>
-    ofTask(measured.slice(i * samples, (i + 1) * samples), intervals ? ks : []),
-  );
-  const names = [...Object.keys(settings.metrics), ...(intervals ? ks : []).map((k) => `pass@${k}`)];
   return {
-    step,
-    trajectories,
-    values,
-    n: values.filter((value) => value !== undefined).length,
-    samples,
-    failed: trajectories.filter(({ status }) => status === "failed").length,
-    ...summarise(names, values, settings.seed, intervals ? purpose : undefined),
+    trajectories: measured.map(({ trajectory }) => trajectory),
+    values: tasks.map((_, i) => ofTask(measured.slice(i * samples, (i + 1) * samples), ks)),
   };
+}
+
+/** Each team's values under its name, and the means of those that all teams have. */
+function ofTeams(
+  suffixes: readonly string[],
+  values: readonly (Readonly<Record<string, number>> | undefined)[],
+): Readonly<Record<string, number>> | undefined {
+  const own: Record<string, number> = {};
+  for (const name of Object.keys(values.find((value) => value !== undefined) ?? {})) {
+    const column = values.map((value) => value?.[name]);
+    if (column.every((value) => value !== undefined)) own[name] = mean(column);
+  }
+  for (const [i, value] of values.entries())
+    for (const [name, number] of Object.entries(value ?? {})) own[`${name}${suffixes[i]}`] = number;
+  return Object.keys(own).length === 0 ? undefined : own;
 }
 
 type Measured = {

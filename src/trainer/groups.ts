@@ -7,9 +7,11 @@ import type { EffectJournal } from "../store/effect-journal.ts";
 import type { EpisodeSettings } from "../workflow/episode.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
 import type { Trajectory } from "../workflow/trajectory.ts";
+import type { CallBuffer } from "./call-buffer.ts";
 import type { TrainSettings } from "./config.ts";
 import type { EpisodeStore } from "./episode-store.ts";
 import { runRecorded } from "./recorded-episode.ts";
+import { assignmentOfSample } from "./teams.ts";
 
 /** What episodes of a run need, besides their task. */
 export interface EpisodeRunner<Task> {
@@ -21,6 +23,8 @@ export interface EpisodeRunner<Task> {
   readonly journal?: EffectJournal | undefined;
   /** What the method's sampler remembers of earlier steps. */
   readonly store?: EpisodeStore | undefined;
+  /** Calls that wait for their policy's next update. Default: none does. */
+  readonly buffer?: CallBuffer | undefined;
   readonly signal: AbortSignal;
   /** Hears how many episodes of a batch have ended. */
   readonly onEpisode: (done: number, of: number) => void;
@@ -35,6 +39,11 @@ export interface Group<Task> {
   readonly recalled?: ReadonlySet<string>;
   /** Ids of those that the sampler took out again. Default: none. */
   readonly omitted?: ReadonlySet<string>;
+  /**
+   * Of a search tree: the episode that each one grew from, by id; undefined for a child of the root. Default: episodes are
+   * independent of each other.
+   */
+  readonly parents?: ReadonlyMap<string, string | undefined>;
   /** The sampler dropped it: it is not trained on. Default false. */
   readonly dropped?: boolean;
 }
@@ -68,7 +77,8 @@ export async function sampleGroups<Task>(
   chosen: readonly number[],
   about: { readonly purpose: string; readonly step: number },
 ): Promise<Group<Task>[]> {
-  const { groupSize } = runner.settings.method;
+  const { method, teams } = runner.settings;
+  const groupSize = method.groupSize * Math.max(1, teams.size);
   const places = chosen.flatMap((task, group) =>
     Array.from({ length: groupSize }, (_, sample) => ({ task, group, sample })),
   );
@@ -121,7 +131,7 @@ export function sampleEpisode<Task>(
     workflow: settings.workflow,
     task: tasks[place.task]!,
     policies,
-    assignment: settings.assignment,
+    assignment: assignmentOfSample(settings, place.sample),
     stage: "train",
     identity: { purpose, step, ...place },
     seed: settings.seed,

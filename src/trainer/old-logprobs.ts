@@ -43,18 +43,20 @@ export class SamplerGap {
  * ratio is 1, which is exact for one update a batch.
  */
 export function oldLogprobsOf(
-  { filtered, proximal, source: { call } }: Row,
+  { filtered, given, proximal, source: { call } }: Row,
   now: Float32Array,
   stale: boolean,
 ): Float32Array {
+  // What a given text is compared with does not depend on who trains when.
+  if (given && !filtered) return call.logprobs;
   if (stale || filtered) return proximal ?? now;
   return call.logprobs;
 }
 
 /** [scored] truncated importance weights. Filtered rows have no behaviour to compare with, and weigh 1. */
-export function importanceOf({ filtered, proximal, source: { call }, scored }: Row): Float32Array {
+export function importanceOf({ filtered, given, proximal, source: { call }, scored }: Row): Float32Array {
   const weights = new Float32Array(scored).fill(1);
-  if (filtered || proximal === undefined) return weights;
+  if (filtered || given || proximal === undefined) return weights;
   for (let i = 0; i < scored; i++)
     weights[i] = Math.min(Math.exp(proximal[i]! - call.logprobs[i]!), importanceCap);
   return weights;

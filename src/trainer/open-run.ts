@@ -114,10 +114,12 @@ function lineageOf({ path, state, manifest }: Checkpoint): Lineage {
 export function statefulParts<Task>(
   { method, memory, rewards, schedule }: TrainSettings<Task>,
   store?: StatefulPart,
+  buffer?: StatefulPart,
 ): Map<string, StatefulPart> {
   const parts = new Map<string, StatefulPart>([["method", method]]);
   if (memory !== undefined) parts.set("memory", memory);
   if (store !== undefined) parts.set("episodes", store);
+  if (buffer !== undefined) parts.set("buffer", buffer);
   if (schedule !== undefined) parts.set("schedule", schedule);
   // What restore takes is what state gave: JSON.
   if (rewards !== undefined) parts.set("rewards", rewards as StatefulPart);

@@ -5,6 +5,7 @@ import { canScore, isTrainable } from "../engine/policy-spec.ts";
 import { agentsOf } from "../workflow/workflow.ts";
 import type { TrainSettings } from "./config.ts";
 import { TrainConfigError } from "./errors.ts";
+import { assignmentsOf, usedPolicies } from "./teams.ts";
 import { checkValueHead } from "./value-head.ts";
 
 export interface OpenPolicies {
@@ -29,7 +30,7 @@ export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise
     const all = new Map<string, AnyPolicy>();
     const trainable = new Map<string, TrainablePolicy>();
     const references = new Map<string, ScoringPolicy>();
-    const used = new Set(settings.assignment.values());
+    const used = usedPolicies(settings);
     for (const name of Object.keys(settings.policies)) {
       const spec = settings.policies[name]!;
       const policy = await opening(spec.open({ name, seed: settings.seed }));
@@ -52,9 +53,11 @@ export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise
 }
 
 function checkTraining<Task>(
-  { workflow, assignment }: TrainSettings<Task>,
+  settings: TrainSettings<Task>,
   trainable: ReadonlyMap<string, TrainablePolicy>,
 ): void {
+  const { workflow } = settings;
+  const assignments = assignmentsOf(settings);
   if (trainable.size === 0) {
     throw new TrainConfigError({
       code: "E_CONFIG",
@@ -63,7 +66,8 @@ function checkTraining<Task>(
     });
   }
   for (const { name, sampling } of agentsOf(workflow).values()) {
-    if (sampling.train.temperature !== 0 || !trainable.has(assignment.get(name)!)) continue;
+    const trained = assignments.some((assignment) => trainable.has(assignment.get(name)!));
+    if (sampling.train.temperature !== 0 || !trained) continue;
     throw new TrainConfigError({
       code: "E_CONFIG",
       message: `Agent "${name}" samples greedily (temperature 0) in training, so all episodes of a group are the same and nothing can be learned.`,

@@ -1,9 +1,10 @@
-/** @file An episode of a run: recorded in the run's journal while it goes on, and taken from there after a crash. */
+/** @file An episode of a run, or a branch of one: recorded in the run's journal while it goes on, and taken from there after a crash. */
 
 import type { EffectJournal, EpisodeJournal } from "../store/effect-journal.ts";
 import type { Effect } from "../workflow/effect.ts";
 import { type EpisodeOptions, runEpisode } from "../workflow/episode.ts";
-import type { Trajectory } from "../workflow/trajectory.ts";
+import { type ForkOptions, forkEpisode } from "../workflow/fork.ts";
+import type { CallRecord, Trajectory } from "../workflow/trajectory.ts";
 
 /**
  * Runs an episode, or what is left of it. An episode with a call that other weights answered begins anew, since training
@@ -47,3 +48,42 @@ function isCurrent<Task>(
     return assignment.get(agent) === policy && policies.get(policy)?.version === version;
   });
 }
+
+/**
+ * Branches off an episode, or takes the branch from the journal if it had ended: one that was in flight is made anew. It
+ * must branch off the very tokens that it branched off before.
+ *
+ * @throws StoreError if the journal cannot be read; a failed write shows in its `flush`.
+ */
+export async function forkRecorded<Task>(
+  journal: EffectJournal | undefined,
+  options: ForkOptions<Task>,
+): Promise<Trajectory> {
+  if (journal === undefined) return forkEpisode(options);
+  const { trajectory: parent, at, branch, task = parent.task } = options;
+  const episode = await journal.episode(parent.identity, [...parent.forks, { at, branch }]);
+  const restored = episode.restored(task);
+  if (restored?.status === "complete" && isBranchOf(restored, options)) return restored;
+  if (episode.effects.length > 0 || restored !== undefined) episode.anew();
+  const forked = await forkEpisode({
+    ...options,
+    onEffect: (effect: Effect) => episode.record(effect),
+  });
+  if (forked.status !== "cancelled") episode.end(forked);
+  return forked;
+}
+
+function isBranchOf<Task>(
+  { calls }: Trajectory,
+  { trajectory, at, policies, assignment }: ForkOptions<Task>,
+): boolean {
+  return calls.every(({ id, agent, policy, version, status, output }: CallRecord) => {
+    if (id < at) return sameTokens(trajectory.calls[id]?.output, output);
+    return (
+      status !== "complete" || (assignment.get(agent) === policy && policies.get(policy)?.version === version)
+    );
+  });
+}
+
+const sameTokens = (left: Int32Array | undefined, right: Int32Array) =>
+  left?.length === right.length && left.every((token, i) => token === right[i]);

@@ -5,13 +5,14 @@
 
 import type { GroupSampler, SamplingRequest, SamplingView } from "../methods/method.ts";
 import { stream } from "../random/stream.ts";
-import { forkEpisode } from "../workflow/fork.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
 import type { Trajectory } from "../workflow/trajectory.ts";
-import { toldGroup } from "./credit-groups.ts";
 import { RunStoppedError } from "./errors.ts";
 import { giveRewards } from "./give-rewards.ts";
 import { type EpisodeRunner, type Group, sampleEpisode, sampleGroups, tasksOfStep } from "./groups.ts";
+import { forkRecorded } from "./recorded-episode.ts";
+import { toldGroup } from "./told-group.ts";
+import { sampleTrees } from "./tree-sampling.ts";
 
 /** A sampler that never has enough is stopped here: a fault of it, not of the run. */
 const mostWaves = 100;
@@ -35,6 +36,8 @@ export async function sampleStep<Task>(
 ): Promise<Group<Task>[]> {
   const { method, tasksPerStep, seed } = runner.settings;
   const chosen = tasksOfStep(tasks.length, tasksPerStep, step, seed);
+  if (runner.settings.search !== undefined)
+    return sampleTrees(runner, runner.settings.search, tasks, chosen, step);
   const first = await sampleGroups(runner, tasks, chosen, { purpose: "train", step });
   if (method.sampler === undefined) return first;
   const growing = first.map(
@@ -193,12 +196,12 @@ class StepWaves<Task> {
   readonly #branches = new Map<string, number>();
 
   #branch(trajectory: Trajectory, at: number): () => Promise<Trajectory> {
-    const { settings, policies, shared, signal } = this.#runner;
+    const { settings, policies, shared, signal, journal } = this.#runner;
     const place = `${trajectory.id}@${at}`;
     const branch = (this.#branches.get(place) ?? 0) + 1;
     this.#branches.set(place, branch);
     return () =>
-      forkEpisode({
+      forkRecorded(journal, {
         ...shared,
         workflow: settings.workflow,
         trajectory,

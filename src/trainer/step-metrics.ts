@@ -2,8 +2,9 @@
 
 import { spreadOf } from "../methods/group-advantage.ts";
 import { type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
-import { type CreditedGroup, isOwnCall } from "./credit-groups.ts";
+import type { CreditedGroup } from "./credit-groups.ts";
 import { type Group, sampledNow } from "./groups.ts";
+import { isOwnCall } from "./told-group.ts";
 import type { PolicyUpdate } from "./update.ts";
 
 export interface StepMetrics {

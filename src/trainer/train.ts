@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { loadTasks } from "../data/task-source.ts";
 import { EffectJournal } from "../store/effect-journal.ts";
+import { CallBuffer } from "./call-buffer.ts";
 import { checkConfig, type TrainOptions } from "./config.ts";
 import { episodeRunner } from "./episode-runner.ts";
 import { EpisodeStore } from "./episode-store.ts";
@@ -52,14 +53,16 @@ export async function train<Task>(
     const { checkpoint, begin } = opened;
     const remembers = settings.method.sampler?.memory;
     const store = remembers === undefined ? undefined : new EpisodeStore(remembers);
-    const parts = statefulParts(settings, store);
+    const buffer = settings.buffer === 0 ? undefined : new CallBuffer(settings.buffer);
+    const parts = statefulParts(settings, store, buffer);
     beginParts(parts);
     if (begin !== undefined) await restorePolicies(begin, policies);
     if (checkpoint !== undefined) restoreParts(checkpoint, parts);
     // What episodes put into a shared memory is not in a journal that answers them without asking the memory.
     if (memory === undefined) journal = new EffectJournal(join(folder.path, "journal"), { warn });
     const { signal } = control;
-    const runner = episodeRunner({ settings, policies: policies.all, reporter, signal, journal, store });
+    const all = policies.all;
+    const runner = episodeRunner({ settings, policies: all, reporter, signal, journal, store, buffer });
     warnOfLeaks(tasks, heldOut, reporter);
     const progress = new RunProgress(settings, checkpoint?.state.progress);
     const saver = new RunSaver({

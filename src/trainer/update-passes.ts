@@ -11,6 +11,7 @@ import type { OptimizerSettings } from "./config.ts";
 import { learningRateAt } from "./learning-rate.ts";
 import { importanceOf, oldLogprobsOf, SamplerGap } from "./old-logprobs.ts";
 import type { PolicyUpdate, UpdateOptions } from "./update.ts";
+import { updatePlan } from "./update-plan.ts";
 import { noValueHead } from "./value-head.ts";
 
 /** What one policy's update has done so far. `stale`: some of its calls were sampled by older weights. */
@@ -37,8 +38,10 @@ export class UpdatePasses {
 
   /** Fills in what the method's estimate and several optimiser steps must know beforehand: v, ℓ, ℓ_ref. */
   async before(rows: readonly Row[]): Promise<void> {
-    const { needs, updates } = this.#options.settings.method;
-    const several = (updates?.epochs ?? 1) * (updates?.minibatches ?? 1) > 1;
+    const { name, settings } = this.#options;
+    const { needs } = settings.method;
+    const { epochs, minibatches } = updatePlan(settings.method, name);
+    const several = epochs * minibatches > 1;
     const filtered = rows.some((row) => row.filtered);
     const { referenceInEstimate = false, entropyInEstimate = false } = needs;
     const known = (several || referenceInEstimate) && filtered;
@@ -134,12 +137,17 @@ export class UpdatePasses {
       at += row.scored;
     });
     const links = linksOf(batch);
+    const given = batch.some((row) => row.given)
+      ? Uint8Array.from(batch, (row) => (row.given ? 1 : 0))
+      : undefined;
     const output = method.loss({
       policy: name,
       step,
       places: batch.map(({ place }) => place),
       ...(prepared === undefined ? {} : { prepared }),
       ...(links === undefined ? {} : { links }),
+      ...(given === undefined ? {} : { given }),
+      updatesDone: this.#steps,
       lengths: batch.map(({ scored }) => scored),
       logprobs: now.logprobs,
       oldLogprobs,

@@ -13,17 +13,19 @@ import { type PolicyUpdate, updatePolicy } from "./update.ts";
 export async function updatePolicies<Task>(
   credited: readonly CreditedGroup<Task>[],
   policies: Pick<OpenPolicies, "trainable" | "references">,
-  { settings, shared }: Pick<EpisodeRunner<Task>, "settings" | "shared">,
+  { settings, shared, buffer }: Pick<EpisodeRunner<Task>, "settings" | "shared" | "buffer">,
   step: number,
 ): Promise<ReadonlyMap<string, PolicyUpdate>> {
   const calls = credited.flatMap((group) => group.calls);
+  const refused = refusedTexts(credited);
   const settled = await Promise.allSettled(
     [...policies.trainable].map(async ([name, policy]) => {
+      const own = calls.filter(({ call }) => call.policy === name);
       const update = await updatePolicy({
         name,
         policy,
         reference: policies.references.get(name),
-        calls: calls.filter(({ call }) => call.policy === name),
+        calls: buffer?.take(name, own) ?? own,
         step,
         settings,
         quietly: async (work) => {
@@ -38,9 +40,30 @@ export async function updatePolicies<Task>(
         },
       });
       crashPoint("between policies");
-      return [name, update] as const;
+      const waiting = buffer?.waiting(name) ?? 0;
+      return [
+        name,
+        {
+          ...update,
+          ...(refused[name] === undefined ? {} : { refused: refused[name] }),
+          ...(waiting === 0 ? {} : { waiting }),
+        },
+      ] as const;
     }),
   );
   for (const result of settled) if (result.status === "rejected") throw result.reason;
   return new Map(settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])));
+}
+
+/** [policy][reason] over all groups. */
+function refusedTexts(credited: readonly CreditedGroup<unknown>[]): Record<string, Record<string, number>> {
+  const sums: Record<string, Record<string, number>> = {};
+  for (const { refused = {} } of credited) {
+    for (const [policy, reasons] of Object.entries(refused)) {
+      const own = sums[policy] ?? {};
+      for (const [reason, count] of Object.entries(reasons)) own[reason] = (own[reason] ?? 0) + count;
+      sums[policy] = own;
+    }
+  }
+  return sums;
 }

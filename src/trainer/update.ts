@@ -10,6 +10,7 @@ import type { TrainSettings } from "./config.ts";
 import type { CreditedCall } from "./credit-groups.ts";
 import { RunStoppedError } from "./errors.ts";
 import { UpdatePasses } from "./update-passes.ts";
+import { updatePlan } from "./update-plan.ts";
 
 export interface PolicyUpdate {
   /** False: no call of this policy had an advantage other than 0, so its weights stayed as they are. */
@@ -33,6 +34,12 @@ export interface PolicyUpdate {
   readonly meanSamplerGap?: number;
   /** Largest number of updates that a call lagged behind; absent while strictly on-policy. */
   readonly staleness?: number;
+  /** Texts in the batch that were given, and not sampled. */
+  readonly given?: number;
+  /** Given texts that could not be used, by reason. */
+  readonly refused?: Readonly<Record<string, number>>;
+  /** Calls that wait for a later update (`buffer`). */
+  readonly waiting?: number;
   /** Of the method: means per token, and maxima. */
   readonly statistics?: Readonly<Record<string, number>>;
 }
@@ -87,7 +94,7 @@ export async function updatePolicy(options: UpdateOptions): Promise<PolicyUpdate
   await update.before(rows);
   estimate(rows, method);
   const prepared = method.prepare?.(rows.map(batchCall));
-  const { epochs, minibatches: parts } = method.updates ?? { epochs: 1, minibatches: 1 };
+  const { epochs, minibatches: parts } = updatePlan(method, options.name);
   for (let epoch = 0; epoch < epochs; epoch++) {
     const key = [settings.seed, "minibatches", options.step, options.name, epoch];
     for (const minibatch of minibatches(rows, parts, key)) await update.minibatch(minibatch, prepared);
@@ -137,6 +144,7 @@ function checkEstimate(
 
 function describeRows(rows: readonly Row[], staleness: number) {
   const tokens = rows.reduce((sum, { scored }) => sum + scored, 0);
+  const given = rows.filter((row) => row.given).length;
   const cut = rows.filter(
     ({ source: { call } }) => call.stopReason === "length" || call.stopReason === "context",
   ).length;
@@ -146,6 +154,7 @@ function describeRows(rows: readonly Row[], staleness: number) {
     truncated: rows.length === 0 ? 0 : cut / rows.length,
     meanLength: rows.length === 0 ? 0 : tokens / rows.length,
     ...(staleness === 0 ? {} : { staleness }),
+    ...(given === 0 ? {} : { given }),
   };
 }
 
@@ -153,13 +162,13 @@ function describeRows(rows: readonly Row[], staleness: number) {
  * The largest lag of a call, in versions: an update may take several optimiser steps.
  * @throws RunStoppedError E_STALE_SAMPLE beyond the bound.
  */
-function checkVersions({ policy, calls, settings }: UpdateOptions): number {
-  const { epochs, minibatches: parts } = settings.method.updates ?? { epochs: 1, minibatches: 1 };
+function checkVersions({ name, policy, calls, settings }: UpdateOptions): number {
+  const { epochs, minibatches: parts } = updatePlan(settings.method, name);
   const bound = settings.staleness * epochs * parts;
   let largest = 0;
-  for (const { call, trajectory, recalled } of calls) {
-    // Remembered episodes are older on purpose; their log-probs are computed anew.
-    if (recalled === true) continue;
+  for (const { call, trajectory, recalled, given, carried } of calls) {
+    // Older on purpose, or not sampled by this policy at all.
+    if (recalled === true || given !== undefined || carried === true) continue;
     const lag = policy.version - call.version;
     if (lag < 0 || lag > bound) throw stale(policy, call.version, trajectory.id, bound);
     largest = Math.max(largest, lag);

@@ -57,7 +57,7 @@ test("each call with its turn, scope and length, and the part of its reward that
       return grpo().credit(group);
     },
   };
-  const settings = { method } as unknown as TrainSettings<unknown>;
+  const settings = { method, teams: new Map() } as unknown as TrainSettings<unknown>;
   const policies = new Map([["p", policy]]);
   const credited = creditGroup(
     { task: "t", index: 0, trajectories: [trajectory, failed] },

@@ -125,7 +125,7 @@ const good: Run = async ({ agents: { ask: say }, reward }) => {
   reward(1);
 };
 
-const settings = { method: grpo() } as unknown as TrainSettings<unknown>;
+const settings = { method: grpo(), teams: new Map() } as unknown as TrainSettings<unknown>;
 const samplesOf = (policies: Ended["policies"], ...trajectories: readonly Trajectory[]) =>
   creditGroup({ task: "x", index: 0, trajectories }, { settings, policies }).calls;
 
