@@ -157,7 +157,7 @@ export function episodeValue(trajectory: Trajectory): number {
  */
 export function ownCalls<Action>(
   tree: TreeView<Trajectory, Action>,
-  { parent, state }: CompleteNode<Trajectory, Action>,
+  { parent, state }: Pick<CompleteNode<Trajectory, Action>, "parent" | "state">,
 ): readonly CallRecord[] {
   if (parent === root) return state.calls;
   const at = state.forks.at(-1)?.at ?? 0;

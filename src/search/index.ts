@@ -35,6 +35,16 @@ export {
   trajectoryJson,
 } from "./episodes.ts";
 export { type NodeFailure, SearchError } from "./errors.ts";
+export {
+  type EpisodeSearch,
+  type EvaluateSearchOptions,
+  evaluateSearch,
+  type SearchEvaluation,
+  type SearchMetric,
+  type SearchMetricName,
+  type TreeOutcome,
+} from "./evaluate-search.ts";
+export { type MarsSearch, type MarsSearchOptions, marsSearch } from "./mars2-search.ts";
 export { type SearchScores, type SelectNode, searchScores, selectNode } from "./metrics.ts";
 export type { Moments } from "./moments.ts";
 export {
@@ -64,6 +74,7 @@ export {
   type SelectContext,
   search,
 } from "./search.ts";
+export { type TPlus, type TPlusOptions, tPlus } from "./t-plus.ts";
 export {
   type CompleteNode,
   completeNodes,
