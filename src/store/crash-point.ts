@@ -18,6 +18,7 @@ export const crashPoints = [
   "run folder before config",
   "run folder ready",
   "episode ended",
+  "tree node ended",
   "journal before write",
   "journal after write",
   "after dry group",

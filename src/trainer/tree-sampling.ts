@@ -8,6 +8,7 @@ import { type Branching, episodeValue } from "../search/episodes.ts";
 import type { NodeFailure } from "../search/errors.ts";
 import { type Choice, type Expansion, type SelectContext, search } from "../search/search.ts";
 import type { SearchNode, TreeView } from "../search/tree.ts";
+import { crashPoint } from "../store/crash-point.ts";
 import type { EpisodeFailure } from "../workflow/errors.ts";
 import { Gate } from "../workflow/gate.ts";
 import type { EpisodeIdentity, Trajectory } from "../workflow/trajectory.ts";
@@ -99,7 +100,9 @@ class StepTree<Task> {
       gate,
       signal,
       onNode: ({ status }) => {
-        if (status !== "pending") onNode();
+        if (status === "pending") return;
+        onNode();
+        crashPoint("tree node ended");
       },
     });
     return this.#groupOf(tree);

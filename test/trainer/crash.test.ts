@@ -3,6 +3,8 @@
  * the bit. `npm run test:crash` is the long form.
  */
 
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { stream } from "../../src/random/stream.ts";
 import { crashPoints } from "../../src/store/crash-point.ts";
@@ -16,8 +18,8 @@ const long = kills > 6;
 vi.setConfig({ testTimeout: long ? 1_800_000 : 120_000, hookTimeout: 60_000 });
 
 const runs: CrashRun[] = [];
-const newRun = (model?: string) => {
-  const run = new CrashRun(model);
+const newRun = (model?: string, script?: string) => {
+  const run = new CrashRun(model, script);
   runs.push(run);
   return run;
 };
@@ -37,7 +39,8 @@ describe("two tabular policies", () => {
   test("one run, killed at one named place after the other", async () => {
     const run = newRun();
     const survived: string[] = [];
-    for (const place of crashPoints) {
+    // Trees have a run of their own, below.
+    for (const place of crashPoints.filter((name) => name !== "tree node ended")) {
       const { killed, output, code } = await run.attempt({ crashAt: place });
       if (!killed) survived.push(`${place}: ended with ${code}\n${output}`);
       if (place !== "after summary") expect(run.finished, place).toBe(false);
@@ -65,7 +68,7 @@ describe("two tabular policies", () => {
   test.runIf(long)(
     "killed at each named place, at its first, second, fifth and twentieth passing",
     async () => {
-      for (const place of crashPoints) {
+      for (const place of crashPoints.filter((name) => name !== "tree node ended")) {
         for (const count of [1, 2, 5, 20]) {
           const run = newRun();
           await run.attempt({ crashAt: `${place}:${count}` });
@@ -101,5 +104,33 @@ describe("two policies of the local engine", () => {
     } finally {
       model.remove();
     }
+  });
+});
+
+describe("search trees", () => {
+  const samples = (run: CrashRun) =>
+    readFileSync(join(run.folder, "samples.log"), "utf8").trim().split("\n").length;
+  let expected: unknown;
+  let sampled = 0;
+  beforeAll(async () => {
+    const run = newRun(undefined, "trees");
+    await run.finish();
+    expected = run.outcome();
+    sampled = samples(run);
+    expect(JSON.stringify(expected)).toContain(String.raw`\"waiting\":`);
+  });
+
+  test("a run that is killed in the middle of a tree goes on in the middle of it", async () => {
+    const run = newRun(undefined, "trees");
+    let deaths = 0;
+    for (const count of [3, 11, 20, 26, 33]) {
+      const { killed } = await run.attempt({ crashAt: `tree node ended:${count}` });
+      if (killed) deaths++;
+    }
+    expect(deaths).toBeGreaterThan(3);
+    await run.finish();
+    expect(run.outcome()).toEqual(expected);
+    // One node a tree was in flight at each death. Without a journal of branches some thirty more are sampled.
+    expect(samples(run) - sampled).toBeLessThan(deaths * 3);
   });
 });

@@ -20,6 +20,7 @@ test("each call with its turn, scope and length, and the part of its reward that
       status: "complete",
       origin: "sampled",
       output: new Int32Array(id),
+      logprobs: new Float32Array(id).fill(-0.5),
       input: `ask ${id}`,
       text: `say ${id}`,
       stopReason: id === 1 ? "length" : "end",
@@ -70,6 +71,9 @@ test("each call with its turn, scope and length, and the part of its reward that
     state: `ask ${id}`,
     text: `say ${id}`,
     truncated: id === 1,
+    policy: "p",
+    // A call without tokens has none.
+    ...(id === 0 ? {} : { meanLogprob: -0.5 }),
   });
   // Its first call was sampled for the episode that it branched off.
   const first = { ...told(0, ""), agent: "x", occurrence: 0, scope: "", reward: 1.5, own: 0 };

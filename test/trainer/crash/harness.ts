@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const script = fileURLToPath(new URL("./two-policies.ts", import.meta.url));
+const scriptOf = (name: string) => fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
 
 export interface Attempt {
   /** `TROUPE_CRASH_AT` */
@@ -26,9 +26,12 @@ export interface Ended {
 export class CrashRun {
   readonly folder = mkdtempSync(join(tmpdir(), "troupe-crash-"));
   readonly #model: string | undefined;
+  readonly #script: string;
 
-  constructor(model?: string) {
+  /** `script`: the file beside this one that is run. */
+  constructor(model?: string, script = "two-policies") {
     this.#model = model;
+    this.#script = scriptOf(script);
   }
 
   get path(): string {
@@ -39,7 +42,13 @@ export class CrashRun {
     const { TROUPE_CRASH_AT: _, ...env } = process.env;
     const child = spawn(
       process.execPath,
-      ["--import", "jiti/register", script, this.folder, ...(this.#model === undefined ? [] : [this.#model])],
+      [
+        "--import",
+        "jiti/register",
+        this.#script,
+        this.folder,
+        ...(this.#model === undefined ? [] : [this.#model]),
+      ],
       { env: crashAt === undefined ? env : { ...env, TROUPE_CRASH_AT: crashAt } },
     );
     let output = "";
