@@ -7,8 +7,8 @@
  *
  * Shaping sees raw rewards of whole episodes alone; penalties of single calls come after it, as in the public code. A call
  * is trained once: in the node that made it, and not in those that grew from it. Where that node is not in the group (a
- * reward term failed on it), or where episodes share calls and none grew from another, the call is worth the mean of the
- * topmost that have it. In a group without a tree all episodes are children of the root.
+ * reward term failed on it) the call is worth the mean of the topmost that have it. In a group that is no tree all episodes
+ * are children of the root, and calls that they share are trained in each, as under broadcast.
  *
  * Source: MARS² (arXiv 2604.14564), as its readers note it; edge rules and γ = λ = .5 from the public code's class
  * defaults (its function's own are γ .3; the papers' are UNVERIFIED). The published code shapes nothing: its workflow never
@@ -68,24 +68,31 @@ export function treeShaping(given: TreeShapingSettings = {}): CreditAssigner & {
       );
       const nodesOf = episodes.map(({ calls }, i) => calls.map(({ node }, j) => node ?? `${i} ${j}`));
       const has = nodesOf.map((nodes) => new Set(nodes));
+      const isOwn = nodesOf.map((nodes, i) => nodes.map((node) => has[parents[i]!]?.has(node) !== true));
+      // Only a tree says whose a shared call is; else each episode has all its calls, as under broadcast.
+      const isTree = episodes.some(({ parent }) => parent !== undefined);
       /** Of each call that was sampled: the episodes that have it and whose parents have not, and what it is worth there. */
       const topmost = new Map<string, { readonly episode: number; readonly worth: number }[]>();
-      const own = episodes.map((_, i) =>
-        beside[i]!.filter((extra, j) => {
-          const node = nodesOf[i]![j]!;
-          if (has[parents[i]!]?.has(node) === true) return false;
-          topmost.set(node, [...(topmost.get(node) ?? []), { episode: i, worth: shaped[i]! + extra }]);
-          return true;
-        }),
-      );
+      for (const [i, nodes] of nodesOf.entries()) {
+        for (const [j, node] of nodes.entries()) {
+          if (!isOwn[i]![j]!) continue;
+          topmost.set(node, [
+            ...(topmost.get(node) ?? []),
+            { episode: i, worth: shaped[i]! + beside[i]![j]! },
+          ]);
+        }
+      }
+      const worth = (node: string) => meanOf(topmost.get(node)!.map((one) => one.worth));
+      const own = beside.map((extras, i) => extras.filter((_, j) => isOwn[i]![j]!));
       return {
-        values: nodesOf.map((nodes) =>
-          Float64Array.from(nodes, (node) => meanOf(topmost.get(node)!.map(({ worth }) => worth))),
+        values: nodesOf.map((nodes, i) =>
+          Float64Array.from(nodes, (node, j) => (isTree ? worth(node) : shaped[i]! + beside[i]![j]!)),
         ),
-        trained: episodes.map(({ calls }, i) =>
-          Uint8Array.from(calls, ({ frozen }, j) =>
-            frozen !== true && topmost.get(nodesOf[i]![j]!)![0]!.episode === i ? 1 : 0,
-          ),
+        trained: nodesOf.map((nodes, i) =>
+          Uint8Array.from(nodes, (node, j) => {
+            const here = !isTree || topmost.get(node)![0]!.episode === i;
+            return here && episodes[i]!.calls[j]!.frozen !== true ? 1 : 0;
+          }),
         ),
         nodes: Float64Array.from(
           shaped,

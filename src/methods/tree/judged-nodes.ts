@@ -10,12 +10,12 @@ export interface JudgedNodes extends JudgedGroup {
   readonly nodes?: Float64Array;
 }
 
-/** [G] worth of each node; without any, the mean of the calls that are trained there, or the episode's reward. */
-export function nodeWorths(judged: JudgedNodes): readonly number[] {
-  const { group, values, trained, nodes } = judged;
+/** [G] worth of each node; where the credit says none, the mean of its calls, or without any the episode's reward. */
+export function nodeWorths({ group, values, nodes }: JudgedNodes): readonly number[] {
   return group.episodes.map(({ reward }, i) => {
-    if (nodes !== undefined) return nodes[i]!;
-    const own = [...values[i]!].filter((_, j) => trained?.[i]?.[j] !== 0);
-    return own.length === 0 ? reward : own.reduce((sum, value) => sum + value, 0) / own.length;
+    const row = values[i]!;
+    return (
+      nodes?.[i] ?? (row.length === 0 ? reward : row.reduce((sum, value) => sum + value, 0) / row.length)
+    );
   });
 }

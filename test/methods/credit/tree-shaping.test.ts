@@ -158,6 +158,29 @@ describe("what a node is", () => {
     expect(judged.trained!.map((row) => [...row])).toEqual([[1], [1, 1], [0, 1], [0, 0, 1], [0, 1]]);
   });
 
+  test("a group that is no tree: all under the root, and what episodes share is trained in each", () => {
+    const shared = { agent: "coder", reward: 0, node: "shared" };
+    const judged = assign(
+      groupOf(
+        [0, 1].map((reward) => ({
+          reward,
+          calls: [
+            { ...shared, reward },
+            { agent: "coder", reward },
+          ],
+        })),
+      ),
+    );
+    expect(judged.values.map((row) => [...row])).toEqual([
+      [-0.5, -0.5],
+      [1.5, 1.5],
+    ]);
+    expect(judged.trained!.map((row) => [...row])).toEqual([
+      [1, 1],
+      [1, 1],
+    ]);
+  });
+
   test("a tree of one node teaches nothing; nor does one of equal nodes, or none", () => {
     for (const group of [attempts([-1], [1]), attempts([-1, 0, 0], [1, 1, 1]), groupOf([])]) {
       const { advantages, hasSignal } = advantagesOf(assign(group));
