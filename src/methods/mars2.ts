@@ -56,11 +56,12 @@ export interface Mars2Settings extends TruncatedImportanceSettings {
 
 /**
  * @example
+ * const teams = { small: { coder: "small" }, large: { coder: "large" } };
  * train({
  *   …,
- *   policies: { a, b },
+ *   teams,
  *   method: mars2(),
- *   search: marsSearch({ policies: ["a", "b"], agents: ["coder"], more: (task) => ({ ...task, attempts: task.attempts + 1 }) }),
+ *   search: marsSearch({ teams, more: (task) => ({ ...task, attempts: task.attempts + 1 }) }),
  *   buffer: 32,
  * });
  * @throws MethodSettingsError E_METHOD_SETTING

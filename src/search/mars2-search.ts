@@ -28,7 +28,10 @@ interface MarsSearchSettings<Task>
 export type MarsSearchOptions<Task> = MarsSearchSettings<Task> &
   (
     | {
-        /** Participants: each is the policy of all `agents` in the nodes that it makes. */
+        /**
+         * Participants: each is the policy of all `agents` in the nodes that it makes. A run trains the policies that its own
+         * `assign` or `teams` name, so a run of several takes `teams`.
+         */
         readonly policies: readonly string[];
         readonly agents: readonly string[];
         readonly teams?: never;
@@ -56,11 +59,8 @@ export interface MarsSearch<Task> {
  *
  * @throws SearchError E_SEARCH_OPTION without a participant or an agent, or with one twice.
  * @example
- * search: marsSearch({
- *   policies: ["small", "large"],
- *   agents: ["coder"],
- *   more: (task) => ({ ...task, attempts: task.attempts + 1 }),
- * })
+ * const teams = { small: { coder: "small" }, large: { coder: "large" } };
+ * train({ …, teams, search: marsSearch({ teams, more: (task) => ({ ...task, attempts: task.attempts + 1 }) }) });
  */
 export function marsSearch<Task>(options: MarsSearchOptions<Task>): MarsSearch<Task> {
   const { policies, agents, teams, more, concurrency = 1, ...rest } = options;
