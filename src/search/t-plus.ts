@@ -56,7 +56,8 @@ export function tPlus<State>(options: TPlusOptions<State>): TPlus<State> {
     >[];
   return Object.freeze({
     nodes,
-    select: (tree, context) => (passersOf(tree).length >= enough ? undefined : select(tree, context)),
+    select: (tree, context) =>
+      Number.isFinite(enough) && passersOf(tree).length >= enough ? undefined : select(tree, context),
     best: async (tree) => {
       const passers = passersOf(tree);
       if (rank === undefined || passers.length < 2) return selectNode(tree);
