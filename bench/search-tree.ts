@@ -83,8 +83,9 @@ function conversation(tokens: number, answer: number) {
   });
 }
 
-const markLength = 6;
-const markOf = (node: number | undefined) => `${node ?? 0}`.padStart(markLength, "#");
+/** Names the round, so that it computes its own opening, and where nothing is to be shared the node. */
+const markLength = 8;
+const markOf = (round: number, node = 0) => `${round}.${node}`.padStart(markLength, "#");
 
 /** Tokens of all calls since it was made. */
 export interface Counts {
@@ -147,7 +148,7 @@ export async function growShape(
       expandEpisodes<Transcript, number>({
         workflow: episodes,
         task: {
-          mark: markOf(side === "marked" ? request.index + 1 : undefined),
+          mark: markOf(seed, side === "marked" ? request.index + 1 : 0),
           turns: calls[request.action]!,
         },
         policies: new Map([["model", policy]]),
@@ -157,7 +158,7 @@ export async function growShape(
         seed,
         branch: (_, node): Branching<Transcript> => ({
           at: calls[node]! - 1,
-          task: { mark: markOf(undefined), turns: calls[node]! },
+          task: { mark: markOf(seed), turns: calls[node]! },
         }),
       })(request),
     value: () => 0,
@@ -219,7 +220,6 @@ async function main(): Promise<void> {
       for (const side of ["start", "marked"] as const) {
         const facts: Partial<Record<Side, Grown>> = {};
         const of = (which: Side) => async () => {
-          // Every round has a prompt of its own where it counts: keys of episodes differ by seed.
           facts[which] = await growShape(engine, shape, { side: which, answer, concurrency, seed: seed++ });
           return facts[which].milliseconds;
         };
