@@ -9,6 +9,11 @@ export {
 export { type CalibratedSettings, calibrated, calibratedCard } from "./advantage/calibrated.ts";
 export { alignedCounts, type CallGroupSettings, callGroup, callGroupCard } from "./advantage/call-group.ts";
 export {
+  type CapabilityAdvantageSettings,
+  capabilityAdvantage,
+  capabilityAdvantageCard,
+} from "./advantage/capability.ts";
+export {
   answerEntropy,
   answerOf,
   type CopoAdvantageSettings,
@@ -96,9 +101,11 @@ export { type GigpoSettings, gigpo, gigpoCard } from "./gigpo.ts";
 export { type GroupNormalisation, groupCredit, normalise, type Spread, spreadOf } from "./group-advantage.ts";
 export { type GrpoSettings, grpo, grpoCard } from "./grpo.ts";
 export { type GspoSettings, gspo, gspoCard } from "./gspo.ts";
+export { type HacpoSettings, hacpo, hacpoCard } from "./hacpo.ts";
 export { type KlEstimator, type KlPlace, type KlSettings, klGradient, klValue } from "./kl.ts";
 export { type ClippedImportanceSettings, clippedImportance, clippedImportanceCard } from "./loss/cispo.ts";
 export { type ClippedSettings, clipped, clippedCard } from "./loss/clipped.ts";
+export { type CrossPolicySettings, crossPolicyRatio, crossPolicyRatioCard } from "./loss/cross-policy.ts";
 export { type SequenceRatioSettings, sequenceRatio, sequenceRatioCard } from "./loss/gspo.ts";
 export { type LikelihoodSettings, likelihood, likelihoodCard } from "./loss/likelihood.ts";
 export { type PolicyGradientSettings, policyGradient, policyGradientCard } from "./loss/policy-gradient.ts";
@@ -215,6 +222,7 @@ export {
   withRolloutBandits,
 } from "./schedule/index.ts";
 export { type SemiOnlineSettings, semiOnline, semiOnlineCard } from "./semi-online.ts";
+export { type SharedRolloutsSettings, sharedRollouts, sharedRolloutsCard } from "./shared-rollouts.ts";
 export {
   type VisualWeightSettings,
   type VisualWeights,
