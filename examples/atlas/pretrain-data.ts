@@ -2,8 +2,12 @@
 
 import { key, Stream } from "troupe";
 import type { TrainingSequence } from "../../src/engine/policy.ts";
-import { traceStream } from "./trace-stream.ts";
-import type { Habits, Trace } from "./traces.ts";
+
+/** One example. */
+export interface TraceText {
+  readonly prompt: string;
+  readonly completion: string;
+}
 
 /** Sequences with the weight of each scored token: −∂L/∂ℓ up to the batch's normaliser. */
 export interface WeightedBatch {
@@ -16,8 +20,9 @@ export interface WeightedBatch {
 }
 
 export interface BatchOptions {
+  /** Of the order of batches. */
   readonly seed: number;
-  readonly habits?: Habits;
+  readonly traces: Iterator<TraceText, never>;
   readonly encode: (text: string) => Int32Array;
   readonly endToken: number;
   /** Tokens of one batch. */
@@ -34,7 +39,11 @@ interface Encoded {
   readonly promptLength: number;
 }
 
-export function encodeTrace(trace: Trace, encode: (text: string) => Int32Array, endToken: number): Encoded {
+export function encodeTrace(
+  trace: TraceText,
+  encode: (text: string) => Int32Array,
+  endToken: number,
+): Encoded {
   const prompt = encode(trace.prompt);
   const completion = encode(trace.completion);
   const tokens = new Int32Array(prompt.length + completion.length + 1);
@@ -61,8 +70,7 @@ function weigh(traces: readonly Encoded[], promptWeight: number): WeightedBatch 
 }
 
 export function* weightedBatches(options: BatchOptions): Generator<WeightedBatch, never> {
-  const { seed, habits, encode, endToken, batchTokens, promptWeight } = options;
-  const traces = traceStream(seed, habits);
+  const { seed, traces, encode, endToken, batchTokens, promptWeight } = options;
   for (let round = 0; ; round++) {
     const encoded = Array.from({ length: window }, () => encodeTrace(traces.next().value, encode, endToken));
     encoded.sort((left, right) => left.tokens.length - right.tokens.length);

@@ -117,7 +117,14 @@ const steps = Math.ceil(tokens / recipe.batchTokens);
 const rate = warmup(recipe.warmupSteps, cosine({ peak: recipe.peakLearningRate, steps, final: 3e-5 }));
 const encode = (text: string) => tokenizer.encode(text);
 const { batchTokens, promptWeight, betas, weightDecay, maxGradientNorm } = recipe;
-const batches = weightedBatches({ seed: seed + 1, encode, endToken, batchTokens, promptWeight });
+const batches = weightedBatches({
+  seed: seed + 1,
+  traces: traceStream(seed + 1),
+  encode,
+  endToken,
+  batchTokens,
+  promptWeight,
+});
 const begin = performance.now();
 let seen = 0;
 let smoothed = Number.NaN;

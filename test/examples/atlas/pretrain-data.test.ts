@@ -37,7 +37,7 @@ describe("pretraining data", () => {
   });
 
   it("weighs completion tokens to a sum of one, and prompt tokens by their share", () => {
-    const batches = weightedBatches(options);
+    const batches = weightedBatches({ ...options, traces: traceStream(3) });
     for (let i = 0; i < 5; i++) {
       const { sequences, weights, unit, tokens } = batches.next().value;
       expect(tokens).toBe(sequences.reduce((sum, sequence) => sum + sequence.tokens.length, 0));

@@ -1,0 +1,83 @@
+/**
+ * @file Fills the table of a study's page from its results.
+ *
+ *     npx jiti bench/studies/table.ts mars2            # docs/studies/mars2.md
+ *     npx jiti bench/studies/table.ts mars2 --page -   # prints it
+ */
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { type Estimate, estimate } from "../league/statistics.ts";
+import { lineKey, readLines, resultsFile } from "./results.ts";
+import { studyNamed } from "./studies.ts";
+import { type Outcome, type Study, studySeeds } from "./study.ts";
+
+const { values: given, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { results: { type: "string" }, page: { type: "string" } },
+});
+const study = await studyNamed(positionals[0] ?? "");
+const lines = await readLines(given.results ?? resultsFile(study.name));
+
+const shown = ({ mean, interval }: Estimate): string =>
+  interval === undefined
+    ? mean.toFixed(3)
+    : `${mean.toFixed(3)} [${interval[0].toFixed(3)}, ${interval[1].toFixed(3)}]`;
+
+function row({ measures }: Study, name: string, line: string, outcomes: readonly Outcome[]): string {
+  const cell = (of: (outcome: Outcome) => number | undefined) => {
+    const values = outcomes.flatMap((outcome) => {
+      const value = of(outcome);
+      return value === undefined ? [] : [value];
+    });
+    return values.length === 0 ? "" : shown(estimate(values));
+  };
+  const tokens = estimate(outcomes.map(({ sampledTokens }) => sampledTokens)).mean;
+  return `| ${[
+    `**${name}**: ${line}`,
+    ...measures.map((measure) => cell(({ after }) => after[measure])),
+    `${(tokens / 1000).toFixed(1)}k`,
+    String(outcomes.length),
+  ].join(" | ")} |`;
+}
+
+function table(study: Study): string {
+  const columns = ["arm", ...study.measures, "sampled tokens", "seeds"];
+  const rows = study.arms.flatMap((arm) => {
+    const found = studySeeds.map((seed) => lines.get(lineKey(study.name, arm, seed)));
+    const outcomes = found.flatMap((line) => line?.outcome ?? []);
+    const errors = found.flatMap((line) => (line?.outcome === undefined ? (line?.error ?? []) : []));
+    if (outcomes.length === 0 && errors.length === 0) return [];
+    if (outcomes.length === 0) return [`| **${arm.name}**: failed: ${errors[0]!.split("\n")[0]} |`];
+    return [row(study, arm.name, arm.line, outcomes)];
+  });
+  const starts = study.arms.flatMap((arm) =>
+    studySeeds.flatMap((seed) => {
+      const before = lines.get(lineKey(study.name, arm, seed))?.outcome?.before;
+      return before === undefined ? [] : [before];
+    }),
+  );
+  const before = study.measures.flatMap((measure) => {
+    const values = starts.flatMap((start) => start[measure] ?? []);
+    return values.length === 0 ? [] : [`${measure} ${estimate(values).mean.toFixed(3)}`];
+  });
+  return [
+    `| ${columns.join(" | ")} |`,
+    `|${columns.map(() => " --- |").join("")}`,
+    ...rows,
+    "",
+    ...(before.length === 0 ? [] : [`Before training: ${before.join(", ")}. `]),
+    study.about,
+  ].join("\n");
+}
+
+const [begin, end] = ["<!-- study:begin -->", "<!-- study:end -->"];
+if (given.page === "-") console.log(table(study));
+else {
+  const page = given.page ?? fileURLToPath(new URL(`../../docs/studies/${study.name}.md`, import.meta.url));
+  const text = readFileSync(page, "utf8");
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`${page} has no "${begin}" followed by "${end}".`);
+  writeFileSync(page, `${text.slice(0, from + begin.length)}\n\n${table(study)}\n\n${text.slice(to)}`);
+}
