@@ -31,6 +31,12 @@ export {
   mixedGroupAdvantageCard,
 } from "./advantage/mixed-group.ts";
 export {
+  type OptionTextsSettings,
+  optionTexts,
+  optionTextsCard,
+  type Question,
+} from "./advantage/option-texts.ts";
+export {
   type SemiOnlineAdvantageSettings,
   semiOnlineAdvantage,
   semiOnlineAdvantageCard,
@@ -54,6 +60,7 @@ export {
 export { treeRpoAdvantage, treeRpoAdvantageCard } from "./advantage/tree-rpo.ts";
 export { withoutRecalled, withoutRecalledCard } from "./advantage/without-recalled.ts";
 export { type Aggregation, tokenWeight } from "./aggregation.ts";
+export { type AlignerPpoSettings, alignerPpo, alignerPpoCard } from "./aligner-ppo.ts";
 export { type Ar3poSettings, ar3po, ar3poCard } from "./ar3po.ts";
 export { taskWeight } from "./beta-tracker.ts";
 export type { MethodCard, MethodDefault, MethodStage } from "./card.ts";
@@ -108,6 +115,11 @@ export { type ClippedSettings, clipped, clippedCard } from "./loss/clipped.ts";
 export { type CrossPolicySettings, crossPolicyRatio, crossPolicyRatioCard } from "./loss/cross-policy.ts";
 export { type SequenceRatioSettings, sequenceRatio, sequenceRatioCard } from "./loss/gspo.ts";
 export { type LikelihoodSettings, likelihood, likelihoodCard } from "./loss/likelihood.ts";
+export {
+  type OptionContrastSettings,
+  optionContrast,
+  optionContrastCard,
+} from "./loss/option-contrast.ts";
 export { type PolicyGradientSettings, policyGradient, policyGradientCard } from "./loss/policy-gradient.ts";
 export { type PreferenceSettings, preference, preferenceCard } from "./loss/preference.ts";
 export { type SoftGateSettings, softGate, softGateCard } from "./loss/sapo.ts";
@@ -139,6 +151,7 @@ export type {
   SamplingView,
   StepFacts,
 } from "./method.ts";
+export { type MmapoSettings, mmapo, mmapoCard } from "./mmapo.ts";
 export { type MssrSettings, mssr, mssrCard } from "./mssr.ts";
 export type {
   AdvantagePart,
@@ -153,6 +166,7 @@ export type {
   TokenWeight,
 } from "./parts.ts";
 export { afterStep, firstReturn, semiOnlineReturns } from "./patched-returns.ts";
+export { type PerPolicyMethod, type PolicyMethods, perPolicy, perPolicyCard } from "./per-policy.ts";
 export { ppo, ppoCard } from "./ppo.ts";
 export type { PpoSettings } from "./ppo-settings.ts";
 export { type R3Settings, r3, r3Card } from "./r3.ts";
@@ -221,6 +235,7 @@ export {
   textEmbedding,
   withRolloutBandits,
 } from "./schedule/index.ts";
+export { type SelectorPpoSettings, selectorPpo, selectorPpoCard } from "./selector-ppo.ts";
 export { type SemiOnlineSettings, semiOnline, semiOnlineCard } from "./semi-online.ts";
 export { type SharedRolloutsSettings, sharedRollouts, sharedRolloutsCard } from "./shared-rollouts.ts";
 export {

@@ -1,0 +1,270 @@
+/**
+ * @file Every policy of a team by a method of its own:
+ *
+ *   credit:   c_p = credit of method p over the whole group, of which only the calls of policy p are trained
+ *   estimate, prepare, loss, updates: those of the method of the policy whose batch it is
+ *
+ * Each method sees the whole group, as it does alone, so the same method for every policy is that method. What methods
+ * remember is kept apart; a step is told to each of them, with the statistics of its own policy.
+ *
+ * Source: MMAPO of MixRAGRec trains its three agents by PPO, PPO over adapters, and a contrastive loss. CHOSEN: one group
+ * size for all, since groups are sampled once; one sampler at most.
+ */
+
+import type { MethodCard } from "./card.ts";
+import { MethodSettingsError } from "./errors.ts";
+import type {
+  BatchCall,
+  BatchEstimates,
+  GroupCredit,
+  LossInput,
+  Method,
+  MethodNeeds,
+  RewardedCall,
+  RewardedGroup,
+  StepFacts,
+  UpdatePlan,
+} from "./method.ts";
+
+/** By the policy's name in the run. */
+export type PolicyMethods = Readonly<Record<string, Method>>;
+
+export interface PerPolicyMethod extends Method {
+  /** What the method of one policy asks for; `needs` is what any of them does. */
+  needsOf(policy: string): MethodNeeds;
+  updatesOf(policy: string): UpdatePlan;
+}
+
+const once: UpdatePlan = Object.freeze({ epochs: 1, minibatches: 1 });
+
+/**
+ * @param methods one for each policy that the run trains. Its `credit` throws MethodSettingsError E_METHOD_POLICY for a
+ * call of a trainable policy that has none.
+ * @throws MethodSettingsError E_METHOD_POLICY without methods; E_METHOD_COMBINATION for methods whose group sizes, samplers
+ * or numbers of value heads differ.
+ * @example
+ * train({ …, assign: { lead: "large", writer: "small" }, method: perPolicy({ large: ppo({ groupSize: 4 }), small: grpo({ groupSize: 4 }) }) });
+ */
+export function perPolicy(
+  methods: PolicyMethods,
+  { name = "per-policy" }: { readonly name?: string } = {},
+): PerPolicyMethod {
+  const entries = Object.entries(methods);
+  const all = entries.map(([, method]) => method);
+  if (entries.length === 0) throw noMethod(name, undefined, []);
+  const groupSize = oneOf(name, "group size", entries, (method) => method.groupSize)!;
+  const sampler = oneOf(name, "sampler", entries, (method) => method.sampler);
+  const heads = oneOf(
+    name,
+    "number of value heads",
+    entries,
+    ({ needs }) => Number(needs.values ?? 0) || undefined,
+  );
+  const methodOf = (policy: string | undefined): Method => {
+    // Whoever does not say which policy it is has only one.
+    if (policy === undefined && all.length === 1) return all[0]!;
+    if (policy !== undefined && Object.hasOwn(methods, policy)) return methods[policy]!;
+    throw noMethod(name, policy, Object.keys(methods));
+  };
+  const creditAll = (groups: readonly RewardedGroup[]) => creditGroups(name, entries, groups);
+  const stateful = entries.filter(([, method]) => method.state !== undefined);
+  const observing = entries.filter(([, method]) => method.observe !== undefined);
+  return Object.freeze({
+    name,
+    groupSize,
+    settings: Object.freeze(
+      Object.fromEntries(
+        entries.map(([policy, method]) => [policy, { method: method.name, ...method.settings }]),
+      ),
+    ),
+    needs: unionOf(
+      all.map(({ needs }) => needs),
+      heads,
+    ),
+    needsOf: (policy) => methodOf(policy).needs,
+    // Where a trainer asks for no single policy, all that every method needs is done.
+    updates: all.length === 1 ? (all[0]!.updates ?? once) : largest(all),
+    updatesOf: (policy) => planOf(methodOf(policy), policy),
+    ...(sampler === undefined ? {} : { sampler }),
+    ...(stateful.length === 0
+      ? {}
+      : {
+          state: () => Object.fromEntries(stateful.map(([policy, method]) => [policy, method.state!()])),
+          restore: (state: unknown) => {
+            for (const [policy, method] of stateful) method.restore?.(stateOf(name, policy, state));
+          },
+        }),
+    credit: (group) => creditAll([{ task: "", dataset: "", episodes: group }])[0]!,
+    ...(all.some((method) => method.creditAll !== undefined) ? { creditAll } : {}),
+    ...(all.some((method) => method.estimate !== undefined)
+      ? {
+          estimate: (batch: readonly BatchCall[]) =>
+            estimated(methodOf(batch[0]?.policy ?? entries[0]![0]), batch),
+        }
+      : {}),
+    ...(all.some((method) => method.prepare !== undefined)
+      ? {
+          prepare: (batch: readonly BatchCall[]) =>
+            methodOf(batch[0]?.policy ?? entries[0]![0]).prepare?.(batch),
+        }
+      : {}),
+    loss: (input) => {
+      const method = methodOf(input.policy);
+      return method.loss(asked(input, method.needs));
+    },
+    ...(observing.length === 0
+      ? {}
+      : {
+          observe: (facts: StepFacts) => {
+            for (const [policy, method] of observing) {
+              const own = facts.statistics[policy];
+              method.observe!({ ...facts, statistics: own === undefined ? {} : { [policy]: own } });
+            }
+          },
+        }),
+  } satisfies PerPolicyMethod);
+}
+
+/** [groups] the credits of all methods, each where its policy's calls are. */
+function creditGroups(
+  name: string,
+  entries: readonly (readonly [string, Method])[],
+  groups: readonly RewardedGroup[],
+): readonly GroupCredit[] {
+  const policies = entries.map(([policy]) => policy);
+  const credits = entries.map(
+    ([, method]) => method.creditAll?.(groups) ?? groups.map(({ episodes }) => method.credit(episodes)),
+  );
+  const placeOf = ({ policy, frozen }: RewardedCall) => {
+    if (policy === undefined && policies.length === 1) return 0;
+    const place = policies.indexOf(policy ?? "");
+    if (place < 0 && frozen !== true) throw noMethod(name, policy, policies);
+    return place;
+  };
+  return groups.map(({ episodes }, k): GroupCredit => {
+    const places = episodes.map(({ calls }) => calls.map(placeOf));
+    const own = credits.map((credit) => credit[k]!);
+    const given = own.flatMap((credit, p) =>
+      (credit.given ?? []).filter(({ policy }) => policy === policies[p]),
+    );
+    return {
+      advantages: places.map((row, i) =>
+        Float64Array.from(row, (place, j) => own[place]?.advantages[i]?.[j] ?? 0),
+      ),
+      hasSignal: own.some(({ hasSignal }) => hasSignal),
+      ...(own.some(({ trained }) => trained !== undefined) || places.flat().includes(-1)
+        ? {
+            trained: places.map((row, i) =>
+              Uint8Array.from(row, (place, j) => (place < 0 ? 0 : (own[place]!.trained?.[i]?.[j] ?? 1))),
+            ),
+          }
+        : {}),
+      ...(own.some(({ links }) => links !== undefined)
+        ? { links: places.map((row, i) => row.map((place, j) => own[place]?.links?.[i]?.[j])) }
+        : {}),
+      ...(given.length === 0 ? {} : { given }),
+    };
+  });
+}
+
+function estimated(method: Method, batch: readonly BatchCall[]): BatchEstimates {
+  const { advantages, returns } = method.estimate?.(batch) ?? {
+    advantages: batch.map(({ credit, length }) => new Float32Array(length).fill(credit)),
+  };
+  if (returns !== undefined) return { advantages, returns };
+  // A value head that another policy's method asked for, and this one does not train.
+  const unused = batch.every(({ values }) => values !== undefined) && batch.length > 0;
+  return unused
+    ? { advantages, returns: batch.map(({ values }) => new Float32Array(values!.length)) }
+    : { advantages };
+}
+
+/** What a method would see alone. */
+function asked(input: LossInput, needs: MethodNeeds): LossInput {
+  const { referenceLogprobs, entropies, values, oldValues, returns, ...rest } = input;
+  return {
+    ...rest,
+    ...(needs.reference && referenceLogprobs !== undefined ? { referenceLogprobs } : {}),
+    ...(needs.entropy && entropies !== undefined ? { entropies } : {}),
+    ...(needs.values && values !== undefined ? { values } : {}),
+    ...(needs.values && oldValues !== undefined ? { oldValues } : {}),
+    ...(needs.values && returns !== undefined ? { returns } : {}),
+  };
+}
+
+function unionOf(all: readonly MethodNeeds[], heads: number | undefined): MethodNeeds {
+  if (all.length === 1) return all[0]!;
+  const any = (wants: (needs: MethodNeeds) => unknown) => all.some((needs) => Boolean(wants(needs)));
+  return {
+    reference: any((needs) => needs.reference),
+    entropy: any((needs) => needs.entropy),
+    tokensWithoutAdvantage: any((needs) => needs.tokensWithoutAdvantage),
+    ...(any((needs) => needs.referenceInEstimate) ? { referenceInEstimate: true } : {}),
+    ...(any((needs) => needs.entropyInEstimate) ? { entropyInEstimate: true } : {}),
+    ...(heads === undefined ? {} : { values: heads === 1 ? true : heads }),
+  };
+}
+
+const planOf = (method: Method, policy: string) => method.updatesOf?.(policy) ?? method.updates ?? once;
+
+const largest = (all: readonly Method[]): UpdatePlan => ({
+  epochs: Math.max(...all.map(({ updates = once }) => updates.epochs)),
+  minibatches: Math.max(...all.map(({ updates = once }) => updates.minibatches)),
+});
+
+/** The one value that the methods have that have one. */
+function oneOf<Value>(
+  name: string,
+  what: string,
+  entries: readonly (readonly [string, Method])[],
+  read: (method: Method) => Value | undefined,
+): Value | undefined {
+  const known = entries.filter(([, method]) => read(method) !== undefined);
+  const first = known[0];
+  const other = known.find(([, method]) => read(method) !== read(first![1]));
+  if (first === undefined || other === undefined) return first && read(first[1]);
+  throw new MethodSettingsError({
+    code: "E_METHOD_COMBINATION",
+    message: `Method "${name}" cannot train policy "${first[0]}" by ${first[1].name} and policy "${other[0]}" by ${other[1].name}: they differ in their ${what}.`,
+    hint: `groups are sampled once for all policies; give both methods the same ${what}.`,
+    facts: { method: name },
+  });
+}
+
+function noMethod(name: string, policy: string | undefined, known: readonly string[]): MethodSettingsError {
+  return new MethodSettingsError({
+    code: "E_METHOD_POLICY",
+    message:
+      known.length === 0
+        ? `Method "${name}" was given no method for any policy.`
+        : `Method "${name}" has no method for ${policy === undefined ? "a call whose policy is not known" : `policy "${policy}"`}; it has some for ${known.join(", ")}.`,
+    hint: "name every policy that the run trains, or freeze the others.",
+    facts: { method: name, ...(policy === undefined ? {} : { policy }) },
+  });
+}
+
+function stateOf(name: string, policy: string, state: unknown): unknown {
+  if (typeof state === "object" && state !== null && Object.hasOwn(state, policy))
+    return (state as Record<string, unknown>)[policy];
+  throw new MethodSettingsError({
+    code: "E_METHOD_STATE",
+    message: `The checkpoint has nothing that the method of policy "${policy}" in "${name}" remembered.`,
+    hint: "it is of a run with another method; begin anew with --fresh.",
+    facts: { method: name, policy },
+  });
+}
+
+export const perPolicyCard: MethodCard = {
+  name: "per-policy",
+  title: "A method per policy",
+  stage: "method",
+  line: "trains every policy of a team by a method of its own, for agents that learn in different ways",
+  use: 'import { perPolicy } from "troupe/methods"',
+  formula: [
+    "A of a call of policy p = A of method p over the whole group; texts that method p gives are learned by p alone",
+    "L_p = L of method p over the batch of policy p",
+  ],
+  defaults: {},
+  source: "MixRAGRec's MMAPO trains each agent by an update of its own (official code)",
+  notes: ["CHOSEN: one group size and at most one sampler for all methods; each sees the whole group."],
+};
