@@ -6,6 +6,15 @@ import { type FrozenLocalPolicy, type LocalPolicy, openLocalPolicy } from "./wor
 import type { LocalModelOptions, WorkerSettings } from "./worker/protocol.ts";
 
 export {
+  ChoicePolicy,
+  ChoicePolicyError,
+  type ChoicePolicyOptions,
+  choicePolicy,
+  type ExplorationSettings,
+  FrozenChoicePolicy,
+  type TextEmbedding,
+} from "./choice/index.ts";
+export {
   BpeTrainingError,
   ChatTemplateError,
   ModelTokenizer,
