@@ -238,6 +238,20 @@ describe("trees that fail are counted, and never a 0", () => {
   test("a plan that is wrong is no failed tree", async () => {
     const plan = () => ({ nodes: 3, select: () => ({ parent: 7, action: { at: 0 } }) });
     await expect(run({ search: { plan } })).rejects.toMatchObject({ code: "E_SEARCH_PARENT" });
+    // The other trees stop, too.
+    let plans = 0;
+    let valued = 0;
+    const oneWrong = () => (plans++ === 0 ? plan() : bestOfN<Trajectory>(2000));
+    const value = () => {
+      valued++;
+      return 0.5;
+    };
+    await expect(
+      run({ search: { plan: oneWrong }, assign: { coder: "a" }, concurrency: 4, value }),
+    ).rejects.toThrow();
+    const before = valued;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(valued).toBeLessThan(before + 10);
     await expect(run({ concurrency: 0 })).rejects.toMatchObject({ code: "E_SEARCH_OPTION" });
   });
 });
@@ -257,23 +271,32 @@ test("stopped: no hidden test is asked of what is left", async () => {
   expect(outcome).toMatchObject({ n: 2, failed: 0, cancelled: 2 });
 });
 
-test("one policy alone needs no assignment; any sampler is a search; a gate bounds all trees", async () => {
-  let most = 0;
+test("one policy alone needs no assignment; any sampler is a search; every expansion passes the gate", async () => {
   const gate = new Gate("expansions", 3);
-  const { metrics, nodes } = await run({
+  const enter = gate.enter.bind(gate);
+  let entered = 0;
+  let most = 0;
+  gate.enter = (go) => {
+    entered++;
+    enter(() => {
+      most = Math.max(most, gate.inside);
+      go();
+    });
+  };
+  const { metrics, nodes, trees } = await run({
     policies: await opened("a"),
     search: { plan: () => bestOfN<Trajectory>(4), concurrency: 4 },
     concurrency: 4,
     gate,
-    value: (episode) => {
-      most = Math.max(most, gate.inside);
-      return result(episode).length / 3;
-    },
     hidden: (episode) => result(episode) === "a",
   });
+  expect({ entered, most }).toEqual({ entered: 16, most: 3 });
+  const ids = trees.flatMap(({ tree }) =>
+    tree.nodes.map((node) => (node.status === "complete" ? node.state.id : "")),
+  );
+  expect(new Set(ids).size).toBe(16);
   expect(nodes.nodes).toBe(16);
   expect(metrics["pass@1"]!.mean).toBe(1);
-  expect(most).toBeLessThanOrEqual(3);
   const given = await run({
     policies: await opened("a", "b"),
     search: { plan: () => bestOfN<Trajectory>(1) },

@@ -266,6 +266,7 @@ describe("the advantage alone", () => {
     expect(most({})).toBe(10);
     expect(most({ clip: 3 })).toBe(3);
     expect(most({ clip: 100, epsilon: 0 })).toBeCloseTo(199 / 200 / Math.sqrt(1 / 200), 6);
+    expect(most({ clip: 100, epsilon: 1 })).toBeCloseTo(199 / 200 / (Math.sqrt(1 / 200) + 1), 6);
     expect(most({ clip: 100, ddof: 0, epsilon: 0 })).toBeCloseTo(Math.sqrt(199), 6);
   });
 });

@@ -90,6 +90,12 @@ describe("levels, masks and vetoes", () => {
     const output = lossOf({ level: "sequence" }, input);
     expect(output.statistics.sums).toMatchObject({ vetoed: 0, importance: 3 });
     expect(output.statistics.tokens).toBe(3);
+    // Token weights e^.1 and e^−.1, and 1: their geometric mean is over what is scored.
+    const mean = lossOf(
+      { level: "geometric" },
+      { ...input, samplerLogprobs: Float32Array.of(-1.2, -2, 0, -1.5, 0) },
+    );
+    expect(mean.statistics.sums.importance).toBeCloseTo(2 * e(0.1) + 1, 5);
   });
 
   test("forms that need the sampler's log-probs refuse weights that are cut already", () => {
