@@ -42,8 +42,7 @@ export async function saveChoiceFolder(
     await writer.json(file, identity);
     const tensors = namedTensors(shapesOf(weights.table), weights.table, weights.flat);
     await writer.file(weightsFile, (sink) => writeSafetensors(sink, tensors));
-    if (training)
-      await writeExtras(writer, trainingStateFiles(training.optimizer, { ...training.progress }));
+    if (training) await writeExtras(writer, trainingStateFiles(training.optimizer, { ...training.progress }));
   });
 }
 
@@ -65,7 +64,9 @@ export async function readChoiceWeights(
     throw new CheckpointError({
       code: "E_CHECKPOINT_CHOICES",
       message: `${folder} is of another choice policy: ${different
-        .map(([name, value]) => `${name} ${JSON.stringify(saved[name])} there and ${JSON.stringify(value)} here`)
+        .map(
+          ([name, value]) => `${name} ${JSON.stringify(saved[name])} there and ${JSON.stringify(value)} here`,
+        )
         .join("; ")}.`,
       hint: "open the policy with the options that it was trained with, or begin anew.",
       facts: { folder, different: different.map(([name]) => name) },
@@ -92,7 +93,11 @@ export async function readChoiceTraining(
   const empty = () => new Float32Array(table.flatLength);
   const optimizer = { table, first: empty(), second: empty() };
   const { step, counts } = await readTrainingState(folder, optimizer);
-  if (!Array.isArray(counts) || counts.length !== choices || !counts.every((n) => Number.isFinite(n) && n >= 0))
+  if (
+    !Array.isArray(counts) ||
+    counts.length !== choices ||
+    !counts.every((n) => Number.isFinite(n) && n >= 0)
+  )
     throw new CheckpointError({
       code: "E_CHECKPOINT_FORMAT",
       message: `${folder}: "counts" is ${JSON.stringify(counts)}; expected ${choices} counts.`,

@@ -10,6 +10,7 @@
  * an embedding of hashed words, where the published code has features made by hand. Biases of hidden layers start at 0.
  */
 
+import { uniformAt } from "../../../random/stream.ts";
 import type {
   ForwardOptions,
   ForwardResult,
@@ -22,14 +23,13 @@ import type {
   TrainablePolicy,
   TrainingSequence,
 } from "../../policy.ts";
-import { uniformAt } from "../../../random/stream.ts";
 import { AdamW, AdamWKernel } from "../model/adamw.ts";
 import { type ParameterTable, parameterTable } from "../model/parameters.ts";
 import { FlatTensors } from "../model/weights.ts";
 import type { OrtBackend } from "../ort/backend.ts";
 import { openBackend } from "../ort/open.ts";
 import { NoTokenAllowedError } from "../sampling/errors.ts";
-import { checkRequest, ConstraintWalk } from "../sampling/request.ts";
+import { ConstraintWalk, checkRequest } from "../sampling/request.ts";
 import { compileRules } from "../sampling/token-rules.ts";
 import { TrainingError } from "../training/errors.ts";
 import { checkTokenGradients } from "../training/token-arrays.ts";
@@ -88,8 +88,7 @@ export async function openChoicePolicy(
   try {
     const weights = new FlatTensors(backend, table);
     for (const shape of shapes) initialiseNetwork(shape, weights, own);
-    if (options.from !== undefined)
-      weights.flat.set(await readChoiceWeights(options.from, identity, table));
+    if (options.from !== undefined) weights.flat.set(await readChoiceWeights(options.from, identity, table));
     const policy = await Network.create(backend, policyShape, trainable);
     made.push(policy);
     const value = valueHeads > 0 ? await Network.create(backend, valueShape, trainable) : null;
@@ -121,6 +120,11 @@ export class FrozenChoicePolicy implements ScoringPolicy {
 
   get version(): number {
     return 0;
+  }
+
+  /** Those of both networks, live: names begin with "policy." and "value.". */
+  get weights(): FlatTensors {
+    return this.parts().weights;
   }
 
   /** Elements of both networks. */
@@ -252,7 +256,9 @@ export class FrozenChoicePolicy implements ScoringPolicy {
         ? allowedTokens
         : new ConstraintWalk(allowedTokens, tokenizer.vocabularySize).allowed;
     if (tokens.length === 0) return [];
-    const places = [...new Set(tokens)].map((token) => tokenizer.placeOf(token)).filter((place) => place >= 0);
+    const places = [...new Set(tokens)]
+      .map((token) => tokenizer.placeOf(token))
+      .filter((place) => place >= 0);
     if (places.length > 0) return places.sort((a, b) => a - b);
     throw new NoTokenAllowedError({
       code: "E_NO_TOKEN_ALLOWED",
@@ -263,13 +269,18 @@ export class FrozenChoicePolicy implements ScoringPolicy {
   }
 
   #nothing(): SampleResult {
-    const none = { tokens: new Int32Array(0), logprobs: new Float32Array(0), plainLogprobs: new Float32Array(0) };
+    const none = {
+      tokens: new Int32Array(0),
+      logprobs: new Float32Array(0),
+      plainLogprobs: new Float32Array(0),
+    };
     return { ...none, text: "", stopReason: "constraint", version: this.version, sharedPromptTokens: 0 };
   }
 }
 
 export class ChoicePolicy extends FrozenChoicePolicy implements TrainablePolicy {
-  readonly #gradients: FlatTensors;
+  /** What backward passes have added since the last step, laid out like the weights. */
+  readonly gradients: FlatTensors;
   readonly #optimizer: AdamW;
   #accumulated = false;
   /** A pass has added a part and not yet all; stays true where it failed. */
@@ -277,8 +288,8 @@ export class ChoicePolicy extends FrozenChoicePolicy implements TrainablePolicy 
 
   constructor(name: string, parts: Parts) {
     super(name, parts);
-    this.#gradients = new FlatTensors(parts.backend, parts.table);
-    this.#optimizer = new AdamW(parts.kernel!, parts.weights, this.#gradients);
+    this.gradients = new FlatTensors(parts.backend, parts.table);
+    this.#optimizer = new AdamW(parts.kernel!, parts.weights, this.gradients);
   }
 
   override get version(): number {
@@ -308,10 +319,10 @@ export class ChoicePolicy extends FrozenChoicePolicy implements TrainablePolicy 
         const scored = scoreChoices(logits.subarray(start, end), temperature);
         logitGradients(scored, place, temperature, g, h, slopes.subarray(start, end));
       }
-      policy.backward(weights, part.map(ofPolicy), slopes, this.#gradients);
+      policy.backward(weights, part.map(ofPolicy), slopes, this.gradients);
       if (gradients.values === undefined) continue;
       const valueSlopes = gradients.values.slice(from * valueHeads, (from + part.length) * valueHeads);
-      value!.backward(weights, part.map(ofValue), valueSlopes, this.#gradients);
+      value!.backward(weights, part.map(ofValue), valueSlopes, this.gradients);
     }
     for (const { place } of rows) if (place >= 0) exploration.saw(place);
     this.#incomplete = false;
@@ -369,12 +380,12 @@ export class ChoicePolicy extends FrozenChoicePolicy implements TrainablePolicy 
   override async close(): Promise<void> {
     this.parts();
     this.#optimizer.dispose();
-    this.#gradients.dispose();
+    this.gradients.dispose();
     await super.close();
   }
 
   #clear(): void {
-    this.#gradients.flat.fill(0);
+    this.gradients.flat.fill(0);
     this.#accumulated = false;
     this.#incomplete = false;
   }

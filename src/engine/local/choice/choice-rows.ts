@@ -22,7 +22,8 @@ export function choiceRows(batch: readonly TrainingSequence[], tokenizer: Choice
         hint: "a choice policy is trained on prompts that end in one of its choices: give it texts that are exactly a choice's name.",
         facts: { sequence: index },
       });
-    if (mask.length !== tokens.length) throw wrong(`has ${tokens.length} tokens and a mask of ${mask.length}`);
+    if (mask.length !== tokens.length)
+      throw wrong(`has ${tokens.length} tokens and a mask of ${mask.length}`);
     if (mask[0] === 1) throw wrong("scores its first token, before which there is no prompt");
     if (!(temperature > 0 && Number.isFinite(temperature))) throw wrong(`has temperature ${temperature}`);
     for (let i = 1; i < tokens.length; i++) {

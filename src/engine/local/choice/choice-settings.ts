@@ -52,7 +52,13 @@ export interface ChoiceSettings {
 
 /** @throws ChoicePolicyError E_CHOICE_SETTINGS; ValueHeadError. */
 export function checkChoiceSettings(options: ChoicePolicyOptions): ChoiceSettings {
-  const { choices, embed = { features: 64 }, hidden = [256, 128], dropout = 0, contextLength = 65_536 } = options;
+  const {
+    choices,
+    embed = { features: 64 },
+    hidden = [256, 128],
+    dropout = 0,
+    contextLength = 65_536,
+  } = options;
   const isCount = (value: number) => Number.isInteger(value) && value >= 1;
   if (choices.length < 2 || new Set(choices).size !== choices.length || choices.includes(""))
     throw wrongChoiceSetting("choices", choices, "at least two different names");

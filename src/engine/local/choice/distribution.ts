@@ -69,7 +69,10 @@ export function sampledDistribution(
     const total = sum(kept.map(weightOf));
     const wanted = Math.max(rules.topP - massSlack, rules.topP / 2) * total;
     let mass = 0;
-    const end = kept.findIndex((place) => (mass += weightOf(place)) >= wanted);
+    const end = kept.findIndex((place) => {
+      mass += weightOf(place);
+      return mass >= wanted;
+    });
     kept = kept.slice(0, end + 1);
   }
   kept = kept.filter((place) => weightOf(place) >= rules.minP);
@@ -110,7 +113,8 @@ export function scoreChoices(logits: Float32Array, temperature: number): ScoredC
   const logprobs = Float64Array.from(logits, (logit) => logit / temperature - normaliser);
   const probabilities = logprobs.map(Math.exp);
   let entropy = 0;
-  for (let j = 0; j < logprobs.length; j++) if (probabilities[j]! > 0) entropy -= probabilities[j]! * logprobs[j]!;
+  for (let j = 0; j < logprobs.length; j++)
+    if (probabilities[j]! > 0) entropy -= probabilities[j]! * logprobs[j]!;
   return { probabilities, logprobs, entropy };
 }
 

@@ -34,7 +34,8 @@ export class Exploration {
     this.#epsilon = epsilon === true ? published : (epsilon ?? { start: 0, decay: 1, floor: 0 });
     this.#countBonus = countBonus;
     for (const [name, value] of Object.entries(this.#epsilon))
-      if (!(value >= 0 && value <= 1)) throw wrongChoiceSetting(`exploration.epsilon.${name}`, value, "from 0 to 1");
+      if (!(value >= 0 && value <= 1))
+        throw wrongChoiceSetting(`exploration.epsilon.${name}`, value, "from 0 to 1");
     if (!(countBonus >= 0 && Number.isFinite(countBonus)))
       throw wrongChoiceSetting("exploration.countBonus", countBonus, "at least 0");
     this.#counts = new Float64Array(choices);
@@ -70,7 +71,7 @@ export class Exploration {
 
   /** What was seen since the last step counts from now on. */
   stepped(): void {
-    this.#waiting.forEach((rows, place) => (this.#counts[place]! += rows));
+    for (const [place, rows] of this.#waiting.entries()) this.#counts[place]! += rows;
     this.#waiting.fill(0);
   }
 

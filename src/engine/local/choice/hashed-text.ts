@@ -15,7 +15,11 @@ export function hashedText(text: string, width: number): Float32Array {
     const [place, sign] = key(kind, piece);
     sums[place % width]! += sign % 2 === 0 ? 1 : -1;
   };
-  const words = text.normalize("NFC").toLowerCase().match(/[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu) ?? [];
+  const words =
+    text
+      .normalize("NFC")
+      .toLowerCase()
+      .match(/[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu) ?? [];
   for (const [i, word] of words.entries()) {
     add("word", word);
     if (i > 0) add("pair", `${words[i - 1]} ${word}`);

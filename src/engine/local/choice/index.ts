@@ -18,7 +18,9 @@ export type { ExplorationSettings } from "./exploration.ts";
  *   selector: choicePolicy({ choices: ["none", "triples", "subgraph", "connected"], valueHead: true }),
  * }
  */
-export function choicePolicy(options: ChoicePolicyOptions & { readonly trainable?: true }): PolicySpec<ChoicePolicy>;
+export function choicePolicy(
+  options: ChoicePolicyOptions & { readonly trainable?: true },
+): PolicySpec<ChoicePolicy>;
 export function choicePolicy(
   options: ChoicePolicyOptions & { readonly trainable: false },
 ): PolicySpec<FrozenChoicePolicy>;

@@ -51,7 +51,11 @@ export function initialiseNetwork({ name, widths }: NetworkShape, weights: FlatT
  * [hidden units, layer by layer] 0 or 1/(1 − p): the units that a text keeps, drawn from seed and text alone. Sampling,
  * first pass and all later ones of a text leave out the same units, so that old and new log-probs belong to one network.
  */
-export function keptUnits({ name, widths, dropout }: NetworkShape, seed: number, text: string): Float32Array[] {
+export function keptUnits(
+  { name, widths, dropout }: NetworkShape,
+  seed: number,
+  text: string,
+): Float32Array[] {
   if (dropout === 0) return [];
   return widths.slice(1, -1).map((width, layer) => {
     const at = key(seed, "dropout", name, layer, text);

@@ -79,19 +79,24 @@ describe("sampling", () => {
     expect(together.reverse()).toEqual(alone);
   });
 
-  test.each([0.5, 1, 2])("log-probs at temperature %s are those of the training pass", async (temperature) => {
-    for (const dropout of [0, 0.4]) {
-      const policy = await trained({ dropout });
-      for (const [i, text] of texts.entries()) {
-        const { tokens, logprobs, plainLogprobs } = await ask(policy, text, i, { sampling: { temperature } });
-        const place = policy.tokenizer.placeOf(tokens[0]!);
-        const score = async (at: number) =>
-          (await policy.forward([rowOf(policy, text, place, at), ...batchOf(policy)])).logprobs[0]!;
-        expect(Math.abs(logprobs[0]! - (await score(temperature)))).toBeLessThan(1e-5);
-        expect(Math.abs(plainLogprobs[0]! - (await score(1)))).toBeLessThan(1e-5);
+  test.each([0.5, 1, 2])(
+    "log-probs at temperature %s are those of the training pass",
+    async (temperature) => {
+      for (const dropout of [0, 0.4]) {
+        const policy = await trained({ dropout });
+        for (const [i, text] of texts.entries()) {
+          const { tokens, logprobs, plainLogprobs } = await ask(policy, text, i, {
+            sampling: { temperature },
+          });
+          const place = policy.tokenizer.placeOf(tokens[0]!);
+          const score = async (at: number) =>
+            (await policy.forward([rowOf(policy, text, place, at), ...batchOf(policy)])).logprobs[0]!;
+          expect(Math.abs(logprobs[0]! - (await score(temperature)))).toBeLessThan(1e-5);
+          expect(Math.abs(plainLogprobs[0]! - (await score(1)))).toBeLessThan(1e-5);
+        }
       }
-    }
-  });
+    },
+  );
 
   test("temperature 0 takes the most probable choice of the whole network", async () => {
     const policy = await trained({ dropout: 0.5 });
@@ -161,9 +166,13 @@ describe("gradients", () => {
   const draws = stream("choice gradients");
   const numbers = (count: number) => Float32Array.from({ length: count }, () => draws.uniform() * 2 - 1);
 
-  /** L = Σ g·ℓ + h·H + u·v, through the public seam; weights are moved by saved folders. */
+  /** With two values a row; a few steps old, its gradients clear. */
+  const watched = (dropout: number) => trained({ dropout, valueHead: 2 });
+
+  /** L = Σ g·ℓ + h·H + u·v, central differences in float32. */
   test.each([0, 0.3])("are central differences of every parameter, dropout %s", async (dropout) => {
-    const { policy, weights } = await watched(dropout);
+    const policy = await watched(dropout);
+    const { weights, gradients } = policy;
     const batch = batchOf(policy, 0.7);
     const given: Required<TokenGradients> = {
       logprobs: numbers(4),
@@ -180,7 +189,7 @@ describe("gradients", () => {
       );
     };
     await policy.backward(batch, given);
-    const gradient = Float32Array.from(weights.gradient());
+    const gradient = Float32Array.from(gradients.flat);
     let largest = 0;
     for (let i = 0; i < weights.flat.length; i += 3) {
       const kept = weights.flat[i]!;
@@ -199,15 +208,18 @@ describe("gradients", () => {
   test("add up over parts of a batch", async () => {
     const whole = await watched(0);
     const parts = await watched(0);
-    const batch = batchOf(whole.policy);
+    const batch = batchOf(whole);
     const [logprobs, values] = [numbers(4), numbers(8)];
-    await whole.policy.backward(batch, { logprobs, values });
-    for (const [from, to] of [[0, 1], [1, 4]] as const)
-      await parts.policy.backward(batch.slice(from, to), {
+    await whole.backward(batch, { logprobs, values });
+    for (const [from, to] of [
+      [0, 1],
+      [1, 4],
+    ] as const)
+      await parts.backward(batch.slice(from, to), {
         logprobs: logprobs.slice(from, to),
         values: values.slice(from * 2, to * 2),
       });
-    const [a, b] = [whole.weights.gradient(), parts.weights.gradient()];
+    const [a, b] = [whole.gradients.flat, parts.gradients.flat];
     for (let i = 0; i < a.length; i++) expect(Math.abs(a[i]! - b[i]!)).toBeLessThan(1e-5);
   });
 });

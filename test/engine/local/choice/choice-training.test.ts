@@ -48,7 +48,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const options = (method: Method, overrides: Partial<TrainOptions<Question>> = {}): TrainOptions<Question> => ({
+const options = (
+  method: Method,
+  overrides: Partial<TrainOptions<Question>> = {},
+): TrainOptions<Question> => ({
   workflow: bandit,
   tasks: questions,
   evaluate: questions,
