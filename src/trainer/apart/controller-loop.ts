@@ -1,0 +1,317 @@
+/**
+ * @file The controller's loop: sample groups → rewards → advantages → publish → wait for all weights → metrics. The order
+ * and the arithmetic are those of `loop.ts`; what differs is that the updates happen elsewhere.
+ */
+
+import { usageOf } from "../../rewards/reward.ts";
+import { trajectoryLine } from "../../workflow/trajectory-json.ts";
+import { checkpointSteps, type RunState } from "../checkpoint.ts";
+import { type CreditedCall, type CreditedGroup, creditGroups } from "../credit-groups.ts";
+import { episodeLines } from "../episode-lines.ts";
+import { compare, type Evaluation, evaluate, evaluationSample } from "../evaluate.ts";
+import { giveRewards } from "../give-rewards.ts";
+import { lengthsOf, sampledNow } from "../groups.ts";
+import type { LoopParts } from "../loop.ts";
+import { sampleStep } from "../sample-step.ts";
+import { stepMetrics, stepTimings } from "../step-metrics.ts";
+import { describeChange, type RunSummary, runSummary } from "../summary.ts";
+import type { PolicyUpdate } from "../update.ts";
+import { ApartError } from "./errors.ts";
+import { holderOf, type PlaceLock } from "./place-lock.ts";
+import type { SampleStore, StoreWeights } from "./sample-store.ts";
+import { describeHolder } from "./train-apart.ts";
+import { type Patience, waitFor } from "./waiting.ts";
+
+export interface ControllerParts<Task> extends LoopParts<Task> {
+  readonly store: SampleStore;
+  readonly lock: PlaceLock;
+  readonly patience: Patience;
+}
+
+export class ControllerLoop<Task> {
+  readonly #parts: ControllerParts<Task>;
+
+  constructor(parts: ControllerParts<Task>) {
+    this.#parts = parts;
+  }
+
+  async run(): Promise<RunSummary> {
+    const { runner, reporter, folder, heldOut, progress, stepsDone, store, lock } = this.#parts;
+    const { steps, evaluateEvery, evaluateSample, checkpointEvery, seed } = runner.settings;
+    reporter.info(`run ${folder.path} · store ${store.path} · seed ${seed} · ${steps} steps`);
+    if (stepsDone === 0) {
+      await this.#publishFirst();
+      await this.#evaluation(heldOut, 0, "before");
+    }
+    const sample = evaluationSample(heldOut, evaluateSample, seed);
+    let done = stepsDone;
+    let saved = "";
+    const isDue = (every: number) => every > 0 && done > 0 && done % every === 0;
+    while (done < steps && !progress.spent && !runner.signal.aborted) {
+      if (isDue(evaluateEvery) && progress.newest?.step !== done)
+        await this.#evaluation(sample, done, "during");
+      if (isDue(checkpointEvery)) await this.#checkpoint(done);
+      await lock.check();
+      const { saver } = this.#parts;
+      const before = saver.state(done);
+      let stepped = false;
+      try {
+        stepped = await this.#step(done + 1);
+      } finally {
+        // What the method and the rewards have learned of a step that did not end is learned again.
+        if (!stepped) saved = await this.#saveBefore(before);
+      }
+      if (!stepped) return this.#conclude(done, saved, undefined);
+      done++;
+    }
+    lock.doing("ends the run");
+    saved = await this.#checkpoint(done);
+    if (!runner.signal.aborted) await store.finish(done);
+    return this.#conclude(done, saved, await this.#evaluation(heldOut, done, "after"));
+  }
+
+  async #conclude(done: number, checkpoint: string, after: Evaluation | undefined): Promise<RunSummary> {
+    const { runner, reporter, folder, progress } = this.#parts;
+    const { seed, steps } = runner.settings;
+    const interrupted = runner.signal.aborted;
+    const { before, seconds } = progress;
+    const change = before !== undefined && after !== undefined ? compare(before, after, seed) : undefined;
+    const summary = runSummary({
+      before,
+      after,
+      change,
+      steps: done,
+      seconds,
+      seed,
+      interrupted,
+      run: folder.path,
+      checkpoint,
+    });
+    if (!interrupted) await runner.journal?.forget(Number.POSITIVE_INFINITY);
+    await folder.summary(summary);
+    reporter.event({ kind: "summary", ...summary });
+    if (interrupted)
+      reporter.info(`stopped after step ${done} of ${steps}; the same command goes on from there`);
+    else if (after !== undefined) reporter.info(describeChange(after, before));
+    return summary;
+  }
+
+  /** Says so where that fails, too: what ended the step is the error to be seen. */
+  async #saveBefore(state: RunState): Promise<string> {
+    const { saver, reporter } = this.#parts;
+    try {
+      return (await saver.saveBefore(state)) ?? "";
+    } catch (error) {
+      reporter.warn(
+        `step ${state.step + 1} did not end, and the weights before it could not be saved: ${error}`,
+      );
+      return "";
+    }
+  }
+
+  /** What every trainer begins with. */
+  async #publishFirst(): Promise<void> {
+    const { policies, store } = this.#parts;
+    for (const [name, policy] of policies.trainable) {
+      if ((await store.weightSteps(name)).length > 0) continue;
+      const { version } = policy;
+      await store.publishWeights(name, { step: 0, version, update: null }, (folder) =>
+        policy.save(folder, { optimizer: true }),
+      );
+    }
+  }
+
+  /** False: the run was stopped, and the step did not happen. */
+  async #step(step: number): Promise<boolean> {
+    const { runner, policies, folder, progress, reporter, tasks, store, lock } = this.#parts;
+    const { method, recordEpisodesEvery, rewards, schedule, steps } = runner.settings;
+    const began = performance.now();
+    lock.doing(`samples step ${step}`);
+    const sampled = await sampleStep(runner, tasks, step);
+    if (runner.signal.aborted) return false;
+    await runner.journal?.flush();
+    const sampledAt = performance.now();
+    const evaluation = progress.newest;
+    const groups = await giveRewards(sampled, runner, {
+      step,
+      stage: "train",
+      learn: true,
+      ...(evaluation === undefined ? {} : { evaluation }),
+    });
+    if (runner.signal.aborted) return false;
+    const trajectories = sampledNow(groups);
+    const credited = creditGroups(groups, runner);
+    if (recordEpisodesEvery > 0 && step % recordEpisodesEvery === 0)
+      folder.episodes(String(step).padStart(6, "0"), episodeLines(trajectories, credited));
+    const failures = progress.failures.check(trajectories, `step ${step}`);
+
+    const versions = Object.fromEntries(
+      [...policies.trainable].map(([name, { version }]) => [name, version]),
+    );
+    const learned = method.state?.();
+    await store.publish(
+      { step, versions, ...(learned === undefined ? {} : { method: learned }) },
+      this.#callsOf(credited),
+    );
+    lock.doing(`waits for the weights of step ${step}`);
+    const updates = await this.#updates(step, credited);
+    if (updates === undefined) return false;
+
+    runner.store?.remember(credited, step);
+    schedule?.observe(lengthsOf(trajectories));
+    method.observe?.({
+      step,
+      steps,
+      groups: credited.map(({ rewarded }) => rewarded),
+      statistics: Object.fromEntries(
+        [...updates].flatMap(([name, { statistics }]) =>
+          statistics === undefined ? [] : [[name, statistics]],
+        ),
+      ),
+    });
+    const metrics = stepMetrics({ step, groups, credited, failures, updates });
+    const timings = stepTimings({ step, trajectories, began, sampledAt, ended: performance.now() });
+    await folder.metrics(metrics);
+    await folder.timings(rewards === undefined ? timings : { ...timings, rewards: usageOf(rewards) });
+    reporter.event({ ...metrics, ...timings });
+    progress.stepped(timings.seconds, metrics.groupsWithoutSignal < credited.length, metrics.sampledTokens);
+    reporter.step({
+      step,
+      steps,
+      reward: metrics.reward.mean,
+      groups: credited.length,
+      groupsWithoutSignal: metrics.groupsWithoutSignal,
+      failed: trajectories.filter(({ status }) => status === "failed").length,
+      tokensPerSecond: timings.tokensPerSecond,
+      secondsLeft: progress.secondsLeft(step, this.#parts.heldOut.length),
+      heldOut: progress.shown,
+    });
+    return true;
+  }
+
+  #callsOf(credited: readonly CreditedGroup<Task>[]): ReadonlyMap<string, readonly CreditedCall[]> {
+    const { policies, runner } = this.#parts;
+    const calls = credited.flatMap((group) => group.calls);
+    return new Map(
+      [...policies.trainable.keys()].map((name) => {
+        const own = calls.filter(({ call }) => call.policy === name);
+        return [name, runner.buffer?.take(name, own) ?? own];
+      }),
+    );
+  }
+
+  /** Waits for all trainers, then takes up their weights; undefined if the run was stopped meanwhile. */
+  async #updates(
+    step: number,
+    credited: readonly CreditedGroup<Task>[],
+  ): Promise<ReadonlyMap<string, PolicyUpdate> | undefined> {
+    const { policies, store, runner } = this.#parts;
+    const names = [...policies.trainable.keys()];
+    const found = await Promise.all(names.map((name) => this.#weights(name, step)));
+    // All or none: a checkpoint has the weights of one step.
+    if (found.includes(undefined)) return undefined;
+    const updates = new Map<string, PolicyUpdate>();
+    for (const [i, weights] of found.entries()) {
+      if (weights === undefined) continue;
+      const name = names[i]!;
+      const policy = policies.trainable.get(name)!;
+      await policy.restore(await store.policyFolder(name, weights));
+      const refused = refusedTexts(name, credited);
+      const waiting = runner.buffer?.waiting(name) ?? 0;
+      updates.set(name, {
+        // Of a step above 0 there is one.
+        ...weights.update!,
+        ...(refused === undefined ? {} : { refused }),
+        ...(waiting === 0 ? {} : { waiting }),
+      });
+    }
+    return updates;
+  }
+
+  #weights(name: string, step: number): Promise<StoreWeights | undefined> {
+    const { store, lock, patience } = this.#parts;
+    return waitFor(
+      async () => {
+        await lock.check();
+        const weights = await store.weights(name, step);
+        if (weights !== undefined) return weights;
+        const newest = (await store.weightSteps(name))[0] ?? 0;
+        if (newest > step) throw overtaken(name, step, newest, store.path);
+        return undefined;
+      },
+      `the controller waits for policy "${name}" at step ${step}`,
+      async () => describeHolder(`the trainer of "${name}"`, await holderOf(store.placeOf(name))),
+      patience,
+    );
+  }
+
+  async #checkpoint(step: number): Promise<string> {
+    const { saver, store, policies, folder, reporter } = this.#parts;
+    const path = await saver.save(step);
+    // The checkpoint before this one can still be gone on from, should this one be damaged.
+    const [, older = 0] = await checkpointSteps(folder.checkpoints);
+    await store.prune(older, policies.trainable.keys());
+    reporter.event({ kind: "checkpoint", step, path });
+    return path;
+  }
+
+  async #evaluation(
+    tasks: readonly Task[],
+    step: number,
+    when: "before" | "during" | "after",
+  ): Promise<Evaluation | undefined> {
+    const { runner, reporter, folder, progress, lock } = this.#parts;
+    if (tasks.length === 0 || runner.signal.aborted) return undefined;
+    lock.doing(`evaluates ${when} training`);
+    const began = performance.now();
+    const intervals = when !== "during";
+    if (intervals) reporter.info(`evaluating ${tasks.length} held-out tasks ${when} training …`);
+    const result = await evaluate(runner, tasks, { step, purpose: `evaluate ${when}`, intervals });
+    if (runner.signal.aborted) return undefined;
+    const { means, n, samples, failed, trajectories } = result;
+    if (intervals)
+      folder.episodes(
+        `evaluation-${when}`,
+        trajectories.map((trajectory) => trajectoryLine(trajectory)),
+      );
+    const failures = progress.failures.check(trajectories, `the evaluation ${when} training`);
+    const seconds = (performance.now() - began) / 1000;
+    const facts = {
+      kind: "evaluation",
+      when,
+      step,
+      n,
+      ...(samples === 1 ? {} : { samples }),
+      failed,
+      failures,
+      ...means,
+      ...(intervals ? { ci: result.intervals } : {}),
+    };
+    await folder.metrics(facts);
+    await folder.timings({ kind: "evaluation", when, step, seconds });
+    reporter.event({ ...facts, seconds });
+    progress.evaluated(result, when, seconds);
+    return result;
+  }
+}
+
+/** [reason] of texts that a policy was given and could not use. */
+function refusedTexts(
+  policy: string,
+  credited: readonly CreditedGroup<unknown>[],
+): Readonly<Record<string, number>> | undefined {
+  const counts: Record<string, number> = {};
+  for (const { refused = {} } of credited)
+    for (const [reason, count] of Object.entries(refused[policy] ?? {}))
+      counts[reason] = (counts[reason] ?? 0) + count;
+  return Object.keys(counts).length === 0 ? undefined : counts;
+}
+
+function overtaken(policy: string, step: number, newest: number, store: string): ApartError {
+  return new ApartError({
+    code: "E_APART_GONE",
+    message: `Policy "${policy}" is at step ${newest} in ${store}, and its weights of step ${step}, which the controller needs, are gone.`,
+    hint: "the run's newest checkpoints were lost; begin anew with another store.",
+    facts: { policy, step, newest },
+  });
+}

@@ -1,0 +1,198 @@
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { grpo } from "../../../src/methods/grpo.ts";
+import { collectApart, trainApart } from "../../../src/trainer/apart/index.ts";
+import type { TrainOptions } from "../../../src/trainer/config.ts";
+import { silentReporter } from "../../../src/trainer/reporter.ts";
+import { train } from "../../../src/trainer/train.ts";
+import { rememberingMethod } from "../crash/remembering-method.ts";
+import type { ToyTask } from "../toy-team.ts";
+import { apartRun, outcome, policyNames } from "./apart-run.ts";
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "troupe-apart-"));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const quiet = { reporter: silentReporter, beat: 0.05 };
+
+/** The run in one process, and in three that share a folder. */
+async function both(name: string, overrides: () => Partial<TrainOptions<ToyTask>>) {
+  await train(apartRun(join(root, name, "whole"), overrides()), quiet);
+  const store = join(root, name, "store");
+  const options = () => ({ ...apartRun(join(root, name, "apart"), overrides()), store });
+  const [summary, ...trained] = await Promise.all([
+    collectApart(options(), quiet),
+    ...policyNames.map((policy) => trainApart({ ...options(), policy }, quiet)),
+  ]);
+  return {
+    store,
+    summary,
+    trained,
+    whole: outcome(join(root, name, "whole", "apart")),
+    apart: outcome(join(root, name, "apart", "apart")),
+  };
+}
+
+test("trainers apart come to the weights, the optimisers and the metrics of one process, bit for bit", async () => {
+  const { whole, apart, trained, summary, store } = await both("grpo", () => ({}));
+  expect(apart).toEqual(whole);
+  expect(summary).toMatchObject({ steps: 6, interrupted: false });
+  for (const [i, policy] of policyNames.entries())
+    expect(trained[i]).toMatchObject({ policy, step: 6, interrupted: false });
+  // What nobody needs any more is gone, and so are all locks.
+  expect(readdirSync(join(store, "steps")).sort()).toEqual(["step-000005", "step-000006"]);
+  expect(readdirSync(join(store, "weights", "first")).sort()).toEqual([
+    "step-000004",
+    "step-000005",
+    "step-000006",
+  ]);
+});
+
+test("so with a method that learns, branches and remembers", async () => {
+  const { whole, apart } = await both("remembering", () => ({ method: rememberingMethod(4) }));
+  expect(apart).toEqual(whole);
+});
+
+test("so with buffers, several optimiser steps, a reference and optimisers of their own", async () => {
+  const { whole, apart } = await both("buffered", () => ({
+    method: grpo({ groupSize: 4, kl: 0.01, epochs: 2, minibatches: 2 }),
+    buffer: { second: 7 },
+    optimizers: { second: { learningRate: 0.03 } },
+  }));
+  expect(apart).toEqual(whole);
+});
+
+test("each process goes on where it was stopped", async () => {
+  await train(apartRun(join(root, "stopped", "whole")), quiet);
+  const store = join(root, "stopped", "store");
+  const options = () => ({ ...apartRun(join(root, "stopped", "apart")), store });
+  const stopAt = (step: number) => {
+    const controller = new AbortController();
+    return {
+      signal: controller.signal,
+      reporter: {
+        ...silentReporter,
+        step: (view: { readonly step: number }) => {
+          if (view.step === step) controller.abort();
+        },
+        info: (text: string) => {
+          if (text.startsWith(`step ${step}/`)) controller.abort();
+        },
+      },
+    };
+  };
+  // The trainer of "second" stops in the middle; the controller too, one step later, and waits no longer.
+  const control = stopAt(3);
+  const [first, second, summary] = await Promise.all([
+    trainApart({ ...options(), policy: "first" }, quiet),
+    trainApart({ ...options(), policy: "second" }, { ...quiet, ...stopAt(2) }).then(async (stopped) => {
+      await trainApart({ ...options(), policy: "second" }, quiet);
+      return stopped;
+    }),
+    collectApart(options(), { ...quiet, ...control }).then(async (stopped) => {
+      await collectApart(options(), quiet);
+      return stopped;
+    }),
+  ]);
+  expect(second).toMatchObject({ step: 2, interrupted: true });
+  expect(summary).toMatchObject({ steps: 3, interrupted: true });
+  expect(first).toMatchObject({ step: 6, interrupted: false });
+  expect(outcome(join(root, "stopped", "apart", "apart"))).toEqual(
+    outcome(join(root, "stopped", "whole", "apart")),
+  );
+});
+
+test("a controller that waits says for whom and since when, and gives up in time", async () => {
+  const said: string[] = [];
+  const reporter = { ...silentReporter, info: (text: string) => said.push(text) };
+  const store = join(root, "alone", "store");
+  const options = () => ({ ...apartRun(join(root, "alone", "apart"), { evaluateEvery: 0 }), store });
+  await expect(
+    collectApart(options(), { reporter, sayAfter: 0.05, timeout: 0.4, beat: 0.05 }),
+  ).rejects.toMatchObject({ code: "E_APART_TIMEOUT" });
+  expect(said.join("\n")).toMatch(
+    /the controller waits for policy "second" at step 1, for 0 s now: the trainer of "second" is not running/,
+  );
+  // The sampled step waits in the store; the trainer takes it up, and then there is no controller to go on with.
+  await expect(trainApart({ ...options(), policy: "first" }, { ...quiet, timeout: 0.2 })).rejects.toThrow(
+    /"first" waits for step 2, in vain for 0 s: the controller is not running/,
+  );
+});
+
+test("a trainer waits for its controller, and gives up in time", async () => {
+  const options = { ...apartRun(join(root, "early")), store: join(root, "early", "store") };
+  await expect(trainApart({ ...options, policy: "first" }, { ...quiet, timeout: 0.1 })).rejects.toThrow(
+    /"first" waits for the run, in vain for 0 s: the controller is not running/,
+  );
+});
+
+test("one trainer a policy, and one controller a store", async () => {
+  const options = { ...apartRun(join(root, "twice")), store: join(root, "twice", "store") };
+  const stop = new AbortController();
+  const one = trainApart({ ...options, policy: "first" }, { ...quiet, signal: stop.signal });
+  const ahead = collectApart(options, { ...quiet, signal: stop.signal });
+  for (const place of ["controller", "weights/first"])
+    await vi.waitUntil(() => existsSync(join(options.store, place, "lock.json")));
+  await expect(trainApart({ ...options, policy: "first" }, quiet)).rejects.toMatchObject({
+    code: "E_APART_LOCKED",
+  });
+  await expect(collectApart(options, quiet)).rejects.toMatchObject({ code: "E_APART_LOCKED" });
+  stop.abort();
+  await Promise.all([one, ahead]);
+});
+
+test("what does not belong together is refused", async () => {
+  const store = join(root, "grpo", "store");
+  const other = apartRun(join(root, "other"), { seed: 1 });
+  await expect(trainApart({ ...other, store, policy: "first" }, quiet)).rejects.toMatchObject({
+    code: "E_APART_OTHER_RUN",
+  });
+  await expect(collectApart({ ...other, store }, quiet)).rejects.toMatchObject({
+    code: "E_APART_STORE_USED",
+  });
+  await expect(trainApart({ ...other, store, policy: "third" }, quiet)).rejects.toMatchObject({
+    code: "E_APART_SETTING",
+  });
+  await expect(collectApart({ ...other, staleness: 1, store }, quiet)).rejects.toMatchObject({
+    code: "E_APART_SETTING",
+  });
+  await expect(collectApart({ ...other, store }, { ...quiet, beat: 0 })).rejects.toMatchObject({
+    code: "E_APART_SETTING",
+  });
+  expect(existsSync(join(root, "other", "apart", "summary.json"))).toBe(false);
+});
+
+test("samples that were changed on the disk are refused, and weights too", async () => {
+  const store = join(root, "grpo", "store");
+  const copy = join(root, "damaged");
+  cpSync(store, copy, { recursive: true });
+  // As if the trainer had been killed before step 6.
+  await rm(join(copy, "weights", "first", "step-000006"), { recursive: true });
+  const path = join(copy, "steps", "step-000006", "first.calls");
+  const whole = readFileSync(path);
+  const options = { ...apartRun(join(root, "damaged-runs")), store: copy, policy: "first" };
+  for (const damage of [whole.subarray(0, -9), flipped(whole, whole.length >> 1)]) {
+    writeFileSync(path, damage);
+    await expect(trainApart(options, quiet)).rejects.toMatchObject({ code: "E_APART_DAMAGED" });
+  }
+  writeFileSync(path, whole);
+  const table = join(copy, "weights", "first", "step-000005", "policy", "table.f32");
+  const weights = readFileSync(table);
+  writeFileSync(table, flipped(weights, 5));
+  await expect(trainApart(options, quiet)).rejects.toMatchObject({ code: "E_APART_DAMAGED" });
+  writeFileSync(table, weights);
+  await expect(trainApart(options, quiet)).resolves.toMatchObject({ step: 6 });
+  const redone = readFileSync(join(copy, "weights", "first", "step-000006", "policy", "table.f32"));
+  expect(redone).toEqual(readFileSync(join(store, "weights", "first", "step-000006", "policy", "table.f32")));
+});
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[at]! ^= 1;
+  return copy;
+}
