@@ -269,6 +269,53 @@ test("what has no meaning is refused by name", async () => {
   await expect(ask(uneven, "hello")).rejects.toMatchObject({ code: "E_CHOICE_EMBEDDING" });
 });
 
+test("more rows than one run takes are scored and added up like few", async () => {
+  const policy = await trained({ valueHead: 2 });
+  const few = batchOf(policy);
+  const many = Array.from({ length: 520 }, (_, i) => few[i % 4]!);
+  const ask4 = await policy.forward(few, { values: true, entropy: true });
+  const found = await policy.forward(many, { values: true, entropy: true });
+  for (const i of [0, 3, 511, 512, 519]) {
+    expect(found.logprobs[i]).toBeCloseTo(ask4.logprobs[i % 4]!, 5);
+    expect(found.entropies![i]).toBeCloseTo(ask4.entropies![i % 4]!, 5);
+    for (const k of [0, 1]) expect(found.values![2 * i + k]).toBeCloseTo(ask4.values![2 * (i % 4) + k]!, 5);
+  }
+  // Only rows of the second run have a gradient: row 513 is row 1, and 519 is row 3.
+  const only = (length: number, at: readonly number[], width: number) => {
+    const out = new Float32Array(length * width);
+    for (const [n, i] of at.entries()) for (let k = 0; k < width; k++) out[i * width + k] = n + 1 + k / 2;
+    return out;
+  };
+  const slopes = (length: number, at: readonly number[]) => ({
+    logprobs: only(length, at, 1),
+    values: only(length, at, 2),
+  });
+  await policy.backward(many, slopes(520, [513, 519]));
+  const large = Float32Array.from(policy.gradients.flat);
+  await policy.clearGradients();
+  await policy.backward(few, slopes(4, [1, 3]));
+  policy.gradients.flat.forEach((value, i) => {
+    expect(Math.abs(value - large[i]!)).toBeLessThan(1e-4);
+  });
+});
+
+test("an end token after a choice, as fine-tuning writes it, is certain and changes nothing", async () => {
+  const policy = await trained();
+  const { tokenizer } = policy;
+  const { tokens } = rowOf(policy, "hello", 1);
+  const closed = {
+    tokens: Int32Array.from([...tokens, ...tokenizer.endTokens]),
+    mask: new Uint8Array(tokens.length + 1).fill(1, tokens.length - 1),
+  };
+  const plain = await policy.forward([rowOf(policy, "hello", 1)], { entropy: true });
+  const { logprobs, entropies } = await policy.forward([closed], { entropy: true });
+  expect([...logprobs]).toEqual([plain.logprobs[0], 0]);
+  expect([...entropies!]).toEqual([plain.entropies![0], 0]);
+  await policy.backward([closed], { logprobs: Float32Array.of(0, 1), entropies: Float32Array.of(0, 1) });
+  expect(policy.gradients.flat.every((value) => value === 0)).toBe(true);
+  expect(tokenizer.decode(closed.tokens)).toBe("hellotriples");
+});
+
 test("text survives the tokenizer, and a choice is one token", async () => {
   const { tokenizer } = await open();
   for (const text of [...texts, "\uFEFFmark", "none of these"]) {
