@@ -27,11 +27,30 @@ export {
   informationConsistent,
   wordEntropy,
 } from "./information-consistency.ts";
+export {
+  type Gain,
+  type GainFacts,
+  type GainNumbers,
+  type GainQuestion,
+  gainOf,
+  type InformationGainOptions,
+  informationGain,
+  informationGainCard,
+  type TextSimilarity,
+} from "./information-gain.ts";
 export { type CallJudgeOptions, callJudge, type JudgeOptions, judge, readScore } from "./judge.ts";
 export { leafF1 } from "./leaf-f1.ts";
 export { type LearningSpeedOptions, learningSpeedWeights, slopeOf } from "./learning-speed.ts";
 export { lengthBonus, lengthBonusCard, shorterIsBetter, thoughtLength } from "./length-bonus.ts";
 export { envelope, type LengthBounds, lengthEnvelope, lengthEnvelopeCard } from "./length-envelope.ts";
+export {
+  checkScorers,
+  logSoftmax,
+  OptionScoreError,
+  OptionScorer,
+  type OptionScorerSettings,
+  type ScoringTerm,
+} from "./option-scores.ts";
 export {
   type PercentileOptions,
   type PercentileRewardOptions,
