@@ -34,6 +34,11 @@ export interface GradientCheckOptions extends CheckOptions {
    * "differentiated".
    */
   readonly ratio?: "differentiated" | "constant";
+  /**
+   * What part of the differences is the gradient at texts that were given: 1/(1 + α) where a power α of the ratio is taken
+   * for a constant there, as HACPO's damping is. Default 1.
+   */
+  readonly givenShare?: number;
   /** Relative to the largest gradient of the batch. Default 1e-3. */
   readonly tolerance?: number;
   /** Tokens a batch whose gradients are compared, for each of ℓ, H and v. Default 40. */
@@ -55,6 +60,7 @@ export function checkGradients(
   {
     batches = 6,
     ratio = "differentiated",
+    givenShare = 1,
     tolerance = 1e-3,
     tokens = 40,
     ...options
@@ -79,6 +85,10 @@ export function checkGradients(
         const old = ratio === "constant" && field === "logprobs" ? { oldLogprobs: kept(input, copy) } : {};
         return { x: copy[i]!, loss: method.loss({ ...moved, ...old }).loss };
       };
+      const owners = tokensOf(input).flatMap((all, i) => all.map(() => i));
+      const width = at.length / input.logprobs.length;
+      const shareAt = (i: number) =>
+        field === "logprobs" && input.given?.[owners[Math.floor(i / width)]!] === 1 ? givenShare : 1;
       const chosen = stream("check", seed, field)
         .shuffled([...at.keys()])
         .slice(0, tokens);
@@ -86,8 +96,8 @@ export function checkGradients(
         const [down, here, up] = [lossAt(i, -step), lossAt(i, 0), lossAt(i, step)];
         return {
           i,
-          left: (here.loss - down.loss) / (here.x - down.x),
-          right: (up.loss - here.loss) / (up.x - here.x),
+          left: (shareAt(i) * (here.loss - down.loss)) / (here.x - down.x),
+          right: (shareAt(i) * (up.loss - here.loss)) / (up.x - here.x),
         };
       });
       const largest = Math.max(...given.map(Math.abs), ...differences.map(({ left }) => Math.abs(left)));
@@ -106,7 +116,6 @@ export function checkGradients(
         const token = `token ${wakes} has advantage 0 and ∂L/∂${field} ${given[wakes]}, and \`needs.tokensWithoutAdvantage\` is false`;
         throw wrongGradient(method, seed, token);
       }
-      const width = at.length / input.logprobs.length;
       const leaked = given.findIndex((value, i) => value !== 0 && input.mask?.[Math.floor(i / width)] === 0);
       if (leaked >= 0)
         throw wrongGradient(method, seed, `masked entry ${leaked} has ∂L/∂${field} ${given[leaked]}`);
@@ -275,6 +284,11 @@ function byNode(groups: readonly RewardedGroup[], credits: readonly GroupCredit[
         sums.set(node, (sums.get(node) ?? 0) + value);
       });
     });
+    for (const { episode, call, policy, advantage } of credits[k]!.given ?? []) {
+      const { id, calls } = episodes[episode]!;
+      const node = `${calls[call]!.node ?? `${task} ${id} ${call}`} given to ${policy}`;
+      sums.set(node, (sums.get(node) ?? 0) + advantage);
+    }
   });
   return sums;
 }
@@ -318,11 +332,15 @@ export function checkState(make: () => Method, { batches = 6, ...options }: Chec
   }
 }
 
-const numbersOf = ({ advantages, hasSignal }: GroupCredit) => [advantages.map((row) => [...row]), hasSignal];
+const numbersOf = ({ advantages, hasSignal, given }: GroupCredit) => [
+  advantages.map((row) => [...row]),
+  hasSignal,
+  given,
+];
 
 /** All of the above, and `checkSampler` where there is a sampler. @throws MethodCheckError */
 export function checkMethod(make: () => Method, options: GradientCheckOptions = {}): void {
-  const { ratio: _, tolerance: __, tokens: ___, ...drawn } = options;
+  const { ratio: _, tolerance: __, tokens: ___, givenShare: ____, ...drawn } = options;
   checkGradients(make(), options);
   checkMicrobatches(make(), drawn);
   checkOrder(make(), drawn);

@@ -15,6 +15,7 @@ export {
 export { MethodCheckError } from "./check-method-error.ts";
 export { checkSampler, type SamplerCheckOptions } from "./check-sampler.ts";
 export {
+  creditsOf,
   microbatchOf,
   type RandomBatch,
   type RandomBatchOptions,
@@ -22,6 +23,7 @@ export {
   randomBatch,
   randomEpisode,
   randomGroups,
+  randomTeamEpisode,
 } from "./random-batch.ts";
 export { type ScriptedPolicyOptions, scriptedPolicy } from "./scripted-policy.ts";
 export { TabularPolicy, type TabularPolicyOptions, tabularPolicy } from "./tabular-policy.ts";

@@ -80,6 +80,26 @@ export function randomEpisode({ random, group, sample, earlier }: RandomEpisode)
   return { id: `train/1/${group}/${sample}`, reward, terms, calls };
 }
 
+/**
+ * An episode of one call of "solver" by policy "a" or "b" in turn, each in a team of its name, so that a method may give
+ * the one's texts to the other: rewards of 0, 1 or between, and mean log-probs.
+ */
+export function randomTeamEpisode({ random, group, sample }: RandomEpisode): RewardedEpisode {
+  const policy = sample % 2 === 0 ? "a" : "b";
+  const draw = random.integer(4);
+  const reward = draw < 2 ? draw : Math.round(random.uniform() * 1e6) / 1e6;
+  const call: RewardedCall = {
+    agent: "solver",
+    policy,
+    reward,
+    length: 1 + random.integer(4),
+    node: `${group}/${sample}#0`,
+    text: `text ${random.integer(1000)}`,
+    meanLogprob: -0.1 - 2 * random.uniform(),
+  };
+  return { id: `train/1/${group}/${sample}`, team: policy, reward, calls: [call] };
+}
+
 /** Of each group, as a run asks for it: all at once where the method wants that. */
 export function creditsOf(method: Method, groups: readonly RewardedGroup[]): readonly GroupCredit[] {
   return method.creditAll?.(groups) ?? groups.map(({ episodes }) => method.credit(episodes));
@@ -95,7 +115,8 @@ export interface RandomBatch {
 }
 
 /**
- * A batch of one policy that has moved a little since it sampled. In every second seed some tokens are masked, and tokens
+ * A batch of one policy that has moved a little since it sampled; where a method gives texts, of the first policy that is
+ * given one, with these behind its own calls. In every second seed some tokens are masked, and tokens
  * have importance weights.
  */
 export function randomBatch(method: Method, options: RandomBatchOptions = {}): RandomBatch {
@@ -113,13 +134,15 @@ export function randomBatch(method: Method, options: RandomBatchOptions = {}): R
     if (!links.has(link)) links.set(link, links.size);
     return links.get(link)!;
   };
+  const learner = credits.flatMap(({ given = [] }) => given.map(({ policy }) => policy)).sort()[0];
   const linked: number[] = [];
-  const calls = groups.flatMap(({ task, dataset, episodes }, k) =>
+  const sampled = groups.flatMap(({ task, dataset, episodes }, k) =>
     episodes.flatMap((episode, i) =>
       episode.calls.flatMap((call, j): readonly BatchCall[] => {
         const { agent, occurrence = 0, scope = "", length = 1, id = j, terms = {} } = call;
         const { advantages, trained, links: of } = credits[k]!;
         if (length === 0 || trained?.[i]?.[j] === 0) return [];
+        if (learner !== undefined && (call.policy !== learner || call.frozen === true)) return [];
         linked.push(numbered(of?.[i]?.[j]));
         return [
           {
@@ -134,6 +157,28 @@ export function randomBatch(method: Method, options: RandomBatchOptions = {}): R
       }),
     ),
   );
+  const given = groups.flatMap(({ task, dataset, episodes }, k) =>
+    (credits[k]!.given ?? []).flatMap((text): readonly BatchCall[] => {
+      const episode = episodes[text.episode]!;
+      const { agent, occurrence = 0, scope = "", length = 1, id = text.call } = episode.calls[text.call]!;
+      if (text.policy !== learner || length === 0) return [];
+      linked.push(numbered(text.link));
+      return [
+        {
+          ...{ episode: episode.id ?? `${k}/${text.episode}`, agent, occurrence, scope, order: id, length },
+          ...{ task, dataset, credit: text.advantage, given: true, policy: learner },
+          oldLogprobs:
+            text.oldLogprob === undefined
+              ? numbers(length, -3, -0.1)
+              : new Float32Array(length).fill(text.oldLogprob),
+          referenceLogprobs: numbers(length, -3, -0.1),
+          ...(heads > 0 ? { values: numbers(length * heads, -1, 1) } : {}),
+          ...(needs.entropyInEstimate === true ? { entropies: numbers(length, 0.1, 2) } : {}),
+        },
+      ];
+    }),
+  );
+  const calls = [...sampled, ...given];
   const estimates = method.estimate?.(calls);
   const prepared = method.prepare?.(calls);
   const joined = (of: (call: BatchCall, i: number) => Float32Array) =>
@@ -164,8 +209,9 @@ export function randomBatch(method: Method, options: RandomBatchOptions = {}): R
       : {}),
     ...(linked.some((link) => link >= 0) ? { links: linked } : {}),
     ...(prepared === undefined ? {} : { prepared }),
+    ...(given.length === 0 ? {} : { given: Uint8Array.from(calls, (call) => (call.given === true ? 1 : 0)) }),
     places: [...calls.keys()],
-    policy: "policy",
+    policy: learner ?? "policy",
     step: 1,
     totals: { sequences: calls.length, tokens: size },
   };
@@ -189,8 +235,12 @@ export function microbatchOf(input: LossInput, places: readonly number[]): LossI
     ]);
     return (array instanceof Uint8Array ? Uint8Array.from(parts) : Float32Array.from(parts)) as T;
   };
+  // One entry a sequence, and not a token.
+  const { given } = input;
   const arrays = Object.entries(input).flatMap(([name, value]) =>
-    value instanceof Float32Array || value instanceof Uint8Array ? [[name, cut(value)] as const] : [],
+    name !== "given" && (value instanceof Float32Array || value instanceof Uint8Array)
+      ? [[name, cut(value)] as const]
+      : [],
   );
   const numbers = new Map<number, number>();
   const links = input.links === undefined ? undefined : places.map((i) => input.links![i]!);
@@ -200,6 +250,7 @@ export function microbatchOf(input: LossInput, places: readonly number[]): LossI
     ...Object.fromEntries(arrays),
     lengths: places.map((i) => input.lengths[i]!),
     ...(input.places === undefined ? {} : { places: places.map((i) => input.places![i]!) }),
+    ...(given === undefined ? {} : { given: Uint8Array.from(places, (i) => given[i]!) }),
     ...(links === undefined ? {} : { links: links.map((link) => numbers.get(link) ?? -1) }),
   };
 }
