@@ -17,7 +17,6 @@ import type {
   BatchCall,
   BatchEstimates,
   GroupCredit,
-  LossInput,
   Method,
   MethodNeeds,
   RewardedCall,
@@ -108,10 +107,7 @@ export function perPolicy(
             methodOf(batch[0]?.policy ?? entries[0]![0]).prepare?.(batch),
         }
       : {}),
-    loss: (input) => {
-      const method = methodOf(input.policy);
-      return method.loss(asked(input, method.needs));
-    },
+    loss: (input) => methodOf(input.policy).loss(input),
     ...(observing.length === 0
       ? {}
       : {
@@ -177,19 +173,6 @@ function estimated(method: Method, batch: readonly BatchCall[]): BatchEstimates 
   return unused
     ? { advantages, returns: batch.map(({ values }) => new Float32Array(values!.length)) }
     : { advantages };
-}
-
-/** What a method would see alone. */
-function asked(input: LossInput, needs: MethodNeeds): LossInput {
-  const { referenceLogprobs, entropies, values, oldValues, returns, ...rest } = input;
-  return {
-    ...rest,
-    ...(needs.reference && referenceLogprobs !== undefined ? { referenceLogprobs } : {}),
-    ...(needs.entropy && entropies !== undefined ? { entropies } : {}),
-    ...(needs.values && values !== undefined ? { values } : {}),
-    ...(needs.values && oldValues !== undefined ? { oldValues } : {}),
-    ...(needs.values && returns !== undefined ? { returns } : {}),
-  };
 }
 
 function unionOf(all: readonly MethodNeeds[], heads: number | undefined): MethodNeeds {

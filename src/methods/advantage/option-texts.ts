@@ -30,7 +30,7 @@ export interface OptionTextsSettings {
 
 /** @throws MethodSettingsError E_METHOD_SETTING; its `advantages` E_OPTIONS for a question that is none. */
 export function optionTexts(given: OptionTextsSettings): AdvantagePart & {
-  readonly compares: "episodes";
+  readonly compares: "steps";
   readonly gives: "pairs";
 } {
   const { options, agent, wrong = "all" } = given ?? {};
@@ -40,7 +40,8 @@ export function optionTexts(given: OptionTextsSettings): AdvantagePart & {
   return Object.freeze({
     stage: "advantage",
     name: "option-texts",
-    compares: "episodes",
+    // Options with each other, whatever else the group has.
+    compares: "steps",
     gives: "pairs",
     settings: { ...(agent === undefined ? {} : { agent }), wrong },
     advantages: (groups) => groups.map(({ group }) => textsOf(group, given)),
