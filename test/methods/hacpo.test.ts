@@ -6,6 +6,7 @@ import { capabilityAdvantage } from "../../src/methods/advantage/capability.ts";
 import { groupAdvantage } from "../../src/methods/advantage/group.ts";
 import { compose } from "../../src/methods/compose.ts";
 import { perAgent } from "../../src/methods/credit/per-agent.ts";
+import { foreignCalls } from "../../src/methods/foreign-calls.ts";
 import { gspo } from "../../src/methods/gspo.ts";
 import { type HacpoSettings, hacpo } from "../../src/methods/hacpo.ts";
 import { sequenceRatio } from "../../src/methods/loss/gspo.ts";
@@ -216,22 +217,32 @@ describe("who learns from whom", () => {
     expect(givenTo("two", primed(), [frozen])).toEqual([]);
   });
 
-  test("only calls of the same agent, and each sampling once", () => {
-    const team = (policy: string, other: string, trained = true): RewardedEpisode => ({
+  test("only calls of the same agent", () => {
+    const team = (policy: string, other: string): RewardedEpisode => ({
       reward: 1,
       team: policy,
       calls: [
         { agent: "solver", policy, reward: 1, meanLogprob: -1 },
-        { agent: "critic", policy: other, reward: trained ? 1 : 0, meanLogprob: -1 },
+        { agent: "critic", policy: other, reward: 1, meanLogprob: -1 },
       ],
     });
-    const roles = { ...group, episodes: [team("one", "judge"), team("two", "judge", false)] };
+    const roles = { ...group, episodes: [team("one", "judge"), team("two", "judge")] };
     expect(
       credit(hacpo(), [roles]).given!.map(({ policy, episode, call }) => [policy, episode, call]),
     ).toEqual([
       ["one", 1, 0],
       ["two", 0, 0],
     ]);
+  });
+
+  test("a call that is shared by branches is given once", () => {
+    const [one] = episodesOf("one");
+    const [two] = episodesOf("two");
+    const judged = { group: { ...group, episodes: [one!, two!, two!] }, values: [] };
+    const trained = [1, 1, 0].map((value) => Uint8Array.of(value));
+    const toOne = foreignCalls({ ...judged, trained }).filter(({ learner }) => learner === "one");
+    expect(toOne).toEqual([{ episode: 1, call: 0, source: "two", learner: "one" }]);
+    expect(foreignCalls(judged).filter(({ learner }) => learner === "one")).toHaveLength(2);
   });
 
   test("a policy in both teams has all of its calls as its own", () => {
