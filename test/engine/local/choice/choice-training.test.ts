@@ -59,7 +59,7 @@ const options = (
   metrics: { best: ({ result, task }) => (result === task.best ? 1 : 0) },
   policies: { selector: choicePolicy({ choices, valueHead: true, threads: 2 }) },
   method,
-  steps: 20,
+  steps: 16,
   tasksPerStep: 12,
   learningRate: 3e-3,
   runsFolder: folder,
