@@ -24,7 +24,11 @@ export {
   tabularPolicy,
 } from "./testing/index.ts";
 export {
+  type ApartControl,
+  ApartError,
+  type ApartOptions,
   type CheckpointEvaluation,
+  collectApart,
   consoleReporter,
   type Decoding,
   type Demonstration,
@@ -54,8 +58,10 @@ export {
   type TrainConfig,
   TrainConfigError,
   type TrainControl,
+  type TrainedApart,
   type TrainOptions,
   train,
+  trainApart,
   trainConfig,
 } from "./trainer/index.ts";
 export {

@@ -6,6 +6,7 @@ test("the public surface changes only on purpose", () => {
   expect(Object.keys(troupe).sort()).toMatchInlineSnapshot(`
     [
       "AgentReply",
+      "ApartError",
       "DeadlineError",
       "EpisodeError",
       "Gates",
@@ -25,6 +26,7 @@ test("the public surface changes only on purpose", () => {
       "Watchdog",
       "WorkflowDefinitionError",
       "agent",
+      "collectApart",
       "consoleReporter",
       "dataEdges",
       "demonstrationsOf",
@@ -52,6 +54,7 @@ test("the public surface changes only on purpose", () => {
       "tokenF1",
       "tool",
       "train",
+      "trainApart",
       "trainConfig",
       "trajectoryLine",
       "trajectoryReward",

@@ -1,5 +1,13 @@
 /** @file Public surface of the trainer. */
 
+export {
+  type ApartControl,
+  ApartError,
+  type ApartOptions,
+  collectApart,
+  type TrainedApart,
+  trainApart,
+} from "./apart/index.ts";
 export { bootstrapIntervals, type Interval } from "./bootstrap.ts";
 export type { KeepCheckpoints } from "./checkpoint.ts";
 export {
