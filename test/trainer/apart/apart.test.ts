@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { grpo } from "../../../src/methods/grpo.ts";
+import { reinforcePlusPlus } from "../../../src/methods/reinforce-plus-plus.ts";
 import { collectApart, trainApart } from "../../../src/trainer/apart/index.ts";
 import type { TrainOptions } from "../../../src/trainer/config.ts";
 import { silentReporter } from "../../../src/trainer/reporter.ts";
@@ -60,7 +60,7 @@ test("so with a method that learns, branches and remembers", async () => {
 
 test("so with buffers, several optimiser steps, a reference and optimisers of their own", async () => {
   const { whole, apart } = await both("buffered", () => ({
-    method: grpo({ groupSize: 4, kl: 0.01, epochs: 2, minibatches: 2 }),
+    method: reinforcePlusPlus({ groupSize: 4, klCoefficient: 0.05, epochs: 2, minibatches: 2 }),
     buffer: { second: 7 },
     optimizers: { second: { learningRate: 0.03 } },
   }));
