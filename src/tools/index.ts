@@ -35,3 +35,15 @@ export {
   tripleText,
   type WeighedEdge,
 } from "./knowledge-graph/index.ts";
+export {
+  JavaScriptSandbox,
+  type JsonValue,
+  type ProgramResult,
+  type ProgramTest,
+  runTests,
+  SandboxError,
+  type SandboxLimits,
+  sameJson,
+  type TestReport,
+  type TestResult,
+} from "./sandbox/index.ts";
