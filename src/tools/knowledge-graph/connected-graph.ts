@@ -3,9 +3,10 @@
  * seeds → personalised PageRank from the seeds (damping 0.85, 100 iterations) → a spanning tree by Kruskal over the
  * entities of highest rank, edge cost 1 − cos(query, relation).
  *
- * CHOSEN: how many entities the tree spans (`entities`, what the PageRank is for), and the order of the evidence: the sum
- * of the ranks of a triple's ends, highest first. Where the entities of highest rank do not hang together, each part gets
- * a tree of its own.
+ * CHOSEN: how many entities the tree spans (`entities`, what the PageRank is for); the order of the evidence: the sum of
+ * the ranks of a triple's ends that are no seeds, highest first, since the query knows its seeds and wants what they lead
+ * to; the same order among edges of equal cost. Where the entities of highest rank do not hang together, each part gets a
+ * tree of its own.
  */
 
 import { byScore, type EmbeddedGraph } from "./embedded-graph.ts";
@@ -47,14 +48,19 @@ export function connectedGraph(
       options,
     );
     const kept = new Set(byScore([...members.keys()], (node) => rank[node]!).slice(0, entities));
-    const places = round.triples.filter((place) => ends(place).every((node) => kept.has(node)));
+    // Seeds are the first members.
+    const weight = (place: number) =>
+      ends(place).reduce((sum, node) => sum + (node < seeds.length ? 0 : rank[node]!), 0);
+    const places = byScore(
+      round.triples.filter((place) => ends(place).every((node) => kept.has(node))),
+      weight,
+    );
     const edges = places.map((place) => {
       const [from, to] = ends(place);
       return { from, to, cost: 1 - nearness.relations[place]! };
     });
     const chosen = spanningForest(members.length, edges, tree).map((edge) => places[edge]!);
-    const weight = (place: number) => ends(place).reduce((sum, node) => sum + rank[node]!, 0);
-    const best = byScore(chosen, weight).slice(0, limit);
+    const best = chosen.slice(0, limit);
     return { triples: best.map((place) => graph.triples[place]!), unknownSeeds };
   };
 }
