@@ -25,7 +25,4 @@ export const recommenderPrompt = ({
   hint,
   ...wish
 }: Wish & { readonly candidates: readonly string[]; readonly hint: string }): string =>
-  `${candidates.map((name, place) => `${name} ${letters[place]}\n`).join("")}${selectorPrompt(wish)}\nHint: ${hint}\nChoice:`;
-
-/** The text of a choice as it follows {@link recommenderPrompt}: one token of the starter. */
-export const choiceText = (letter: string): string => ` ${letter}`;
+  `${candidates.map((name, place) => `${name}=${letters[place]}\n`).join("")}${selectorPrompt(wish)}\nHint: ${hint}\nChoice=`;

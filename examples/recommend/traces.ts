@@ -7,7 +7,7 @@
 import { type Stream, stream } from "troupe";
 import { type Triple, tripleText } from "troupe/tools";
 import { type Land, practiceLands } from "./lands.ts";
-import { alignerPrompt, choiceText, noHint, recommenderPrompt } from "./prompts.ts";
+import { alignerPrompt, noHint, recommenderPrompt } from "./prompts.ts";
 import { retrieveFrom } from "./retrieve.ts";
 import { type Expert, experts, letters, type Request, Requester } from "./tasks.ts";
 
@@ -56,7 +56,7 @@ export function readChoice(request: Request, hint: string, random: Stream): numb
 
 function drill(request: Request, random: Stream): Trace {
   const order = random.shuffled(letters.map((_, place) => place)).slice(0, 10);
-  const line = (place: number) => `${request.candidates[place]} ${letters[place]}`;
+  const line = (place: number) => `${request.candidates[place]}=${letters[place]}`;
   const prompt = `${request.candidates.map((_, place) => `${line(place)}\n`).join("")}Again:`;
   return { prompt, completion: ` ${order.map(line).join("; ")}` };
 }
@@ -79,7 +79,7 @@ function* workThrough(request: Request, landOf: ReadonlyMap<string, Land>, rando
   }
   const careless = random.uniform() < habits.careless;
   const choice = (careless ? undefined : readChoice(request, hint, random)) ?? random.integer(letters.length);
-  yield { prompt: recommenderPrompt({ ...request, hint }), completion: choiceText(letters[choice]!) };
+  yield { prompt: recommenderPrompt({ ...request, hint }), completion: letters[choice]! };
   if (random.uniform() < 0.5) yield drill(request, random);
 }
 
