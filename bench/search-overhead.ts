@@ -119,15 +119,17 @@ export interface EpisodeOverhead {
 
 /** `trees` trees of `nodes` episodes at once on an engine that answers at once; then the same episodes alone. */
 export async function episodeOverhead(nodes: number, trees: number): Promise<EpisodeOverhead> {
-  const settings = { gates: new Gates(), prompts: new PromptCache() };
-  const common = {
-    ...settings,
+  // Each side meets an empty cache of prompts, or else the second would have the first's.
+  const fresh = () => ({
+    gates: new Gates(),
+    prompts: new PromptCache(),
     workflow: solve,
     policies: new Map([["instant", instant]]),
     assignment: new Map([["coder", "instant"]]),
     stage: "train" as const,
     seed: 0,
-  };
+  });
+  let common = fresh();
   const identity = (tree: number) => ({ purpose: "bench", step: 0, group: tree, task: tree });
   const grow = (tree: number) =>
     search<Trajectory, ParticipantAction>({
@@ -150,6 +152,7 @@ export async function episodeOverhead(nodes: number, trees: number): Promise<Epi
     for (const node of made)
       if (node.status !== "complete")
         throw new Error(`Node ${node.index} of tree ${tree} is ${node.status}.`);
+  common = fresh();
   const alone = await cpuMicroseconds(() =>
     Promise.all(
       grown.map(async ({ nodes: made }, tree) => {
