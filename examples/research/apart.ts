@@ -6,8 +6,7 @@
  */
 
 import { spawn } from "node:child_process";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import { collectApart, trainApart } from "troupe";
 import { researchRecipe } from "./recipe.ts";
 import { researchTasks } from "./tasks.ts";
@@ -26,12 +25,12 @@ const config = {
 if (role === "controller") await collectApart(config);
 else if (role === "main" || role === "sub") await trainApart({ ...config, policy: role });
 else {
-  const jiti = pathToFileURL(createRequire(import.meta.url).resolve("jiti/register")).href;
+  const jiti = import.meta.resolve("jiti/register");
   const codes = await Promise.all(
     ["controller", "main", "sub"].map(
       (name) =>
         new Promise<number>((resolve, reject) => {
-          const args = ["--import", jiti, new URL(import.meta.url).pathname, store, name, steps];
+          const args = ["--import", jiti, fileURLToPath(import.meta.url), store, name, steps];
           const child = spawn(process.execPath, args, { stdio: "inherit" });
           child.on("error", reject);
           child.on("close", (code) => resolve(code ?? 1));
