@@ -98,13 +98,13 @@ export function perPolicy(
     ...(all.some((method) => method.estimate !== undefined)
       ? {
           estimate: (batch: readonly BatchCall[]) =>
-            estimated(methodOf(batch[0]?.policy ?? entries[0]![0]), batch),
+            batch.length === 0 ? { advantages: [] } : estimated(methodOf(batch[0]!.policy), batch),
         }
       : {}),
     ...(all.some((method) => method.prepare !== undefined)
       ? {
           prepare: (batch: readonly BatchCall[]) =>
-            methodOf(batch[0]?.policy ?? entries[0]![0]).prepare?.(batch),
+            batch.length === 0 ? undefined : methodOf(batch[0]!.policy).prepare?.(batch),
         }
       : {}),
     loss: (input) => methodOf(input.policy).loss(input),
