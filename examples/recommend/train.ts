@@ -1,0 +1,58 @@
+/**
+ * @file `troupe train examples/recommend/train.ts`: MixRAGRec's three agents trained together by MMAPO. The selector is a
+ * small network, aligner and recommender are adapters over one frozen starter.
+ */
+
+import { fileURLToPath } from "node:url";
+import { trainConfig } from "troupe";
+import { choicePolicy, local } from "troupe/local";
+import { mmapo } from "troupe/methods";
+import { informationGain } from "troupe/rewards";
+import { experts, type RecommendTask, recommendTasks } from "./tasks.ts";
+import { metrics, promptWithout, questionOf, recommend } from "./team.ts";
+
+/** Another folder made by pretrain.ts takes the starter's place. */
+export const starter =
+  process.env.RECOMMEND_MODEL ?? fileURLToPath(new URL("assets/recommend-small", import.meta.url));
+
+const adapter = {
+  lora: {
+    rank: 8, // MixRAGRec
+    alpha: 16, // MixRAGRec
+    targets: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+  },
+  // A run asks it of all its policies where one method needs it; the recommender's is not trained.
+  valueHead: true,
+} as const;
+
+export const policies = {
+  selector: choicePolicy({ choices: experts, valueHead: true }),
+  aligner: local(starter, adapter),
+  recommender: local(starter, adapter),
+};
+
+export default trainConfig({
+  workflow: recommend,
+  tasks: recommendTasks("train", 4000, 1),
+  evaluate: recommendTasks("test", 400, 1),
+  metrics,
+  policies,
+  assign: { selector: "selector", aligner: "aligner", recommender: "recommender" },
+  method: mmapo({ options: ({ result }) => questionOf(result) }),
+  rewards: informationGain<RecommendTask>("gain", {
+    policy: "recommender",
+    recommender: "recommender",
+    agents: ["selector", "aligner"],
+    question: ({ result }) => questionOf(result),
+    baseline: ({ task }) => promptWithout(task),
+    logOptions: false,
+  }),
+  steps: 60,
+  tasksPerStep: 64, // MixRAGRec's batch
+  learningRate: 1e-3,
+  optimizers: { selector: { learningRate: 3e-4, maxGradientNorm: 0.5 } }, // MixRAGRec
+  betas: [0.9, 0.95],
+  evaluateEvery: 15,
+  evaluateSample: 80,
+  recordEpisodesEvery: 10,
+});
