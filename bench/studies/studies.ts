@@ -2,7 +2,10 @@
 
 import type { Study } from "./study.ts";
 
-const files: Readonly<Record<string, () => Promise<{ readonly study: Study }>>> = {};
+const files: Readonly<Record<string, () => Promise<{ readonly study: Study }>>> = {
+  hacpo: () => import("./hacpo.ts"),
+  mars2: () => import("./mars2.ts"),
+};
 
 /** @throws Error naming the studies there are. */
 export async function studyNamed(name: string): Promise<Study> {

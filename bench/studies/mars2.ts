@@ -1,0 +1,128 @@
+/**
+ * @file MARS² against GRPO and against a tree of one policy, on programming puzzles: one, two and three policies, the same
+ * number of sampled tokens for all of them together. Held-out puzzles are of other kinds than those of training.
+ */
+
+import type { TrainOptions } from "troupe";
+import { grpo, type Method, mars2 } from "troupe/methods";
+import { evaluateSearch, marsSearch } from "troupe/search";
+import { type Puzzle, puzzles } from "../../examples/puzzles/puzzles.ts";
+import { starter } from "../../examples/puzzles/starters.ts";
+import { metrics, more, passesHidden, publicScore, solve } from "../../examples/puzzles/team.ts";
+import type { Arm, Outcome, Study } from "./study.ts";
+import { trained, withPolicies } from "./trained.ts";
+
+type Name = Parameters<typeof starter>[0];
+
+const budget = 60_000;
+const nodes = 8;
+const rate = 3e-4;
+/** Puzzles of the search evaluation; pass@1 is of 200 puzzles, twice each. */
+const searched = 150;
+
+function optionsOf(
+  names: readonly Name[],
+  method: Method,
+  tree: boolean,
+  seed: number,
+): TrainOptions<Puzzle> {
+  const teams = Object.fromEntries(names.map((name) => [name, { coder: name }]));
+  return {
+    workflow: solve,
+    tasks: puzzles("train", 4000),
+    evaluate: puzzles("test", 200),
+    metrics,
+    evaluation: { decoding: "sampled", samples: 2 },
+    gradingFields: ["hiddenTests"],
+    policies: Object.fromEntries(names.map((name) => [name, starter(name)])),
+    teams,
+    ...(tree ? { search: marsSearch({ teams, more, nodes }), buffer: names.length > 1 ? 32 : 0 } : {}),
+    method,
+    steps: 400,
+    tokenBudget: budget,
+    tasksPerStep: 16,
+    learningRate: rate,
+    betas: [0.9, 0.95],
+    evaluateEvery: 10,
+    evaluateSample: 100,
+    seed,
+    run: "mars2",
+  };
+}
+
+/** Scores of searches over held-out puzzles, by the arm's own policies and by the large one alone. */
+async function searchScores(
+  options: TrainOptions<Puzzle>,
+  names: readonly Name[],
+  checkpoint: string | undefined,
+) {
+  return withPolicies(options, checkpoint, async (policies) => {
+    const search = async (who: readonly Name[]) => {
+      const teams = Object.fromEntries(who.map((name) => [name, { coder: name }]));
+      const result = await evaluateSearch({
+        workflow: solve,
+        tasks: puzzles("test", searched, 10_000),
+        policies,
+        search: marsSearch({ teams, more, nodes }),
+        value: publicScore,
+        hidden: passesHidden,
+        seed: 7,
+      });
+      if (result.failed > 0)
+        throw new Error(`${result.failed} trees failed: ${JSON.stringify(result.failures)}`);
+      return result.metrics;
+    };
+    const team = await search(names);
+    return {
+      "pass@1 (search)": team["pass@1 (search)"]!.mean,
+      "pass@N": team["pass@N"]!.mean,
+    };
+  });
+}
+
+function arm(name: string, line: string, names: readonly Name[], method: () => Method, tree: boolean): Arm {
+  const settings = { names, method: method().settings, tree, budget, nodes, rate, searched };
+  return {
+    name,
+    line,
+    settings,
+    run: async (seed, folder): Promise<Outcome> => {
+      const options = optionsOf(names, method(), tree, seed);
+      const before = await searchScores(options, names, undefined);
+      const { checkpoint, ...outcome } = await trained(options, ["solved"], folder);
+      const after = await searchScores(options, names, checkpoint);
+      return {
+        ...outcome,
+        before: { ...outcome.before, "pass@1": outcome.before["solved.large"]!, ...before },
+        after: { ...outcome.after, "pass@1": outcome.after["solved.large"]!, ...after },
+      };
+    },
+  };
+}
+
+export const study: Study = {
+  name: "mars2",
+  title: "MARS² on programming puzzles",
+  measures: ["pass@1", "pass@1 (search)", "pass@N", "solved"],
+  about:
+    "pass@1: one sample of the large policy alone. pass@1 (search), pass@N: trees of 8 nodes by the arm's own policies, public tests choose, hidden tests decide. solved: pass@1, mean over the arm's policies.",
+  arms: [
+    arm("grpo", "one policy, eight attempts a puzzle", ["large"], () => grpo({ groupSize: nodes }), false),
+    arm("tree of one", "one policy, MARS² (RS²)", ["large"], () => mars2({ groupSize: nodes }), true),
+    arm("tree of two", "two policies, MARS²", ["large", "small"], () => mars2({ groupSize: nodes }), true),
+    arm(
+      "tree of three",
+      "three policies, MARS²",
+      ["large", "small", "third"],
+      () => mars2({ groupSize: nodes }),
+      true,
+    ),
+    arm(
+      "tree of two, unshaped",
+      "two policies, MARS² without tree shaping (γ = 0)",
+      ["large", "small"],
+      () => mars2({ groupSize: nodes, gamma: 0 }),
+      true,
+    ),
+  ],
+};
