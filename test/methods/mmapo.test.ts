@@ -229,6 +229,7 @@ describe("the recommender", () => {
     const loss = (rows: Parameters<typeof options>[0]) =>
       optionContrast().loss({ ...options(rows), totals }).loss;
     expect(loss([...twenty, ...other])).toBeCloseTo(loss(twenty) + loss(other), 9);
+    expect(loss(other)).toBeCloseTo((0.673347 * 2) / 22, 5);
     const hard = twenty.filter((_, i) => i !== 3).slice(0, 10);
     const d = (row: { now: number; reference: number }) => 0.2 - (row.now - row.reference);
     const mean = hard.reduce((sum, row) => sum + Math.log1p(Math.exp(-0.1 * d(row))), 0) / 10;
