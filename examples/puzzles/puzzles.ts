@@ -2,8 +2,9 @@
  * @file Programming puzzles: a chain of two or three operations on a list, described in words in which one constant may be
  * missing, with three worked examples. The missing constant follows from the examples. Further tests are hidden.
  *
- * Which operations follow each other (the kind of a puzzle) decides whether it is for training or for testing, so that no
- * training text and no training task has a program of a test puzzle.
+ * Which operations follow each other (the kind of a puzzle) decides whether it is for training or for testing: no training
+ * text and no training task asks for a program of a test puzzle. Such programs do occur in training texts, as wrong answers
+ * to other puzzles: whoever leaves out the last of three operations writes a program of two.
  */
 
 import { type Stream, stream } from "troupe";
