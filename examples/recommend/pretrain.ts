@@ -40,7 +40,7 @@ const saveEvery = Number(given["save-every"]);
 const recipe = {
   vocabularySize: 1024,
   /** Traces that the tokenizer's merges are learned from. */
-  tokenizerTraces: 8_000,
+  tokenizerTraces: 12_000,
   batchTokens: 4096,
   /** Traces that are sorted by length together, so that batches are even. */
   window: 512,

@@ -3,7 +3,7 @@
  * Prompts are raw text and short, so that a model below a million parameters can follow.
  */
 
-import { type Triple, tripleText } from "troupe/tools";
+import type { Triple } from "troupe/tools";
 import { letters } from "./tasks.ts";
 
 export interface Wish {
@@ -14,15 +14,18 @@ export interface Wish {
 export const selectorPrompt = ({ visited, wish }: Wish): string =>
   `Visited: ${visited.join(", ")}\nWish: ${wish}`;
 
+/** A triple as a fact: what it is about comes last, where the recommender looks. */
+export const factText = ({ subject, relation, object }: Triple): string => `${relation} ${object} ${subject}`;
+
 export const alignerPrompt = (given: Wish & { readonly triples: readonly Triple[] }): string =>
-  `${selectorPrompt(given)}\nFacts: ${given.triples.map(tripleText).join("; ")}\nHint:`;
+  `${selectorPrompt(given)}\nFacts: ${given.triples.map(factText).join("; ")}\nHint:`;
 
-/** What the recommender reads where there is no evidence. */
-export const noHint = "none";
-
+/** The list ends with what is asked for, the hint or else the wish, so that the choice is a look-up of its last words. */
 export const recommenderPrompt = ({
   candidates,
   hint,
   ...wish
-}: Wish & { readonly candidates: readonly string[]; readonly hint: string }): string =>
-  `${candidates.map((name, place) => `${name}=${letters[place]}\n`).join("")}${selectorPrompt(wish)}\nHint: ${hint}\nChoice=`;
+}: Wish & { readonly candidates: readonly string[]; readonly hint: string | undefined }): string =>
+  `${candidates.map((name, place) => `${name}=${letters[place]}\n`).join("")}${selectorPrompt(wish)}${
+    hint === undefined ? "" : `\nHint: ${hint}`
+  }=`;

@@ -4,7 +4,7 @@
  *
  * | need      | wish                     | what shows the answer                                                     |
  * | --------- | ------------------------ | ------------------------------------------------------------------------- |
- * | none      | "Norway again"           | the wish alone                                                            |
+ * | none      | "back to Norway"         | the wish alone                                                            |
  * | triples   | "language Portuguese"    | one triple: Angola language Portuguese                                    |
  * | subgraph  | "same language as Brazil"| two triples, joined at a value that the wish does not name                |
  * | connected | "more like these"        | the one value that all visited lands share, and who else has it            |
@@ -52,7 +52,7 @@ export interface RecommendTask {
 
 /** Wordings of each kind of wish. */
 const wordings = {
-  none: (name: string) => [`${name} again`, `back to ${name}`],
+  none: (name: string) => [`again ${name}`, `back to ${name}`],
   triples: ({ relation, value }: Fact) =>
     relation === "borders"
       ? [`borders ${value}`, `next to ${value}`]

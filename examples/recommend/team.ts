@@ -5,7 +5,7 @@
 
 import { agent, type EvaluatedEpisode, taskOf, workflow } from "troupe";
 import { type Land, landsFor, type Split } from "./lands.ts";
-import { alignerPrompt, noHint, recommenderPrompt, selectorPrompt } from "./prompts.ts";
+import { alignerPrompt, recommenderPrompt, selectorPrompt } from "./prompts.ts";
 import { type EvidenceRequest, retrieveFrom } from "./retrieve.ts";
 import { type Expert, experts, letters, type RecommendTask } from "./tasks.ts";
 
@@ -24,7 +24,8 @@ export interface Recommendation {
   readonly expert: Expert;
   /** Triples retrieved. */
   readonly triples: number;
-  readonly hint: string;
+  /** What the aligner wrote; null where it was not asked. */
+  readonly hint: string | null;
   /** "A" to "T", or whatever the recommender said. */
   readonly said: string;
   readonly answer: string;
@@ -47,9 +48,9 @@ export const recommend = workflow(
     const expert = (await agents.selector({ visited, wish })).parsed;
     const triples = await tools.retrieve({ expert, visited, wish, candidates, split });
     const hint =
-      triples.length === 0 ? noHint : (await agents.aligner({ visited, wish, triples })).text.trim();
+      triples.length === 0 ? undefined : (await agents.aligner({ visited, wish, triples })).text.trim();
     const { text } = await agents.recommender({ visited, wish, candidates, hint });
-    return { expert, triples: triples.length, hint, said: text.trim(), answer };
+    return { expert, triples: triples.length, hint: hint ?? null, said: text.trim(), answer };
   },
 );
 
@@ -66,16 +67,18 @@ export function questionOf(result: unknown): {
 
 /** What the recommender would have read without evidence. */
 export const promptWithout = ({ visited, wish, candidates }: RecommendTask): string =>
-  recommenderPrompt({ visited, wish, candidates, hint: noHint });
+  recommenderPrompt({ visited, wish, candidates, hint: undefined });
 
 type Finished = EvaluatedEpisode<RecommendTask>;
 
 /** How a finished episode is scored in evaluation. */
 export const metrics = {
   accuracy: ({ result, task }: Finished) => Number((result as Recommendation).said === task.answer),
-  /** Whether the hint names the candidate that fits: the aligner's and the selector's part of it. */
+  /** Whether the hint ends with the candidate that fits: the aligner's and the selector's part of it. */
   named: ({ result, task }: Finished) =>
-    Number((result as Recommendation).hint.includes(task.candidates[letters.indexOf(task.answer)]!)),
+    Number(
+      (result as Recommendation).hint?.endsWith(` ${task.candidates[letters.indexOf(task.answer)]}`) ?? false,
+    ),
   /** Whether the selector chose the expert that the task was made for. */
   needed: ({ result, task }: Finished) => Number((result as Recommendation).expert === task.need),
 };

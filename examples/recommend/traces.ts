@@ -5,9 +5,9 @@
  */
 
 import { type Stream, stream } from "troupe";
-import { type Triple, tripleText } from "troupe/tools";
+import type { Triple } from "troupe/tools";
 import { type Land, practiceLands } from "./lands.ts";
-import { alignerPrompt, noHint, recommenderPrompt } from "./prompts.ts";
+import { alignerPrompt, factText, recommenderPrompt } from "./prompts.ts";
 import { retrieveFrom } from "./retrieve.ts";
 import { type Expert, experts, letters, type Request, Requester } from "./tasks.ts";
 
@@ -17,7 +17,7 @@ export interface Trace {
 }
 
 export const habits = {
-  /** The aligner names a land that was not visited and what it has; copies the first fact; or writes the value alone. */
+  /** The aligner copies the fact about a land that was not visited; the first one; or the value alone. */
   aligner: { name: 0.35, copy: 0.45, value: 0.2 },
   /** How often the recommender chooses at random, whatever it read. */
   careless: 0.15,
@@ -36,16 +36,16 @@ export function writeHint(habit: AlignerHabit, request: Request, triples: readon
   const meant = (triple: Triple) => triple.relation === fact?.relation && triple.object === fact.value;
   const fresh = triples.filter(({ subject }) => !visited.includes(subject));
   const read = fresh.find(meant) ?? fresh[0];
-  if (habit === "copy" || (habit === "name" && read === undefined)) return tripleText(first);
-  if (habit === "name") return tripleText(read!);
+  if (habit === "copy" || (habit === "name" && read === undefined)) return factText(first);
+  if (habit === "name") return factText(read!);
   const value = triples.find(meant) ?? first;
   return `${value.relation} ${value.object}`;
 }
 
 /** Which candidate a careful recommender chooses; undefined if nothing that it read names one. */
-export function readChoice(request: Request, hint: string, random: Stream): number | undefined {
-  const named = (text: string) => {
-    const found = request.candidates.findIndex((name) => text === name || text.startsWith(`${name} `));
+export function readChoice(request: Request, hint: string | undefined, random: Stream): number | undefined {
+  const named = (text: string | undefined) => {
+    const found = request.candidates.findIndex((name) => text?.endsWith(` ${name}`));
     return found === -1 ? undefined : found;
   };
   const byHint = named(hint);
@@ -54,11 +54,15 @@ export function readChoice(request: Request, hint: string, random: Stream): numb
   return random.uniform() < habits.followsHint ? byHint : byWish;
 }
 
-function drill(request: Request, random: Stream): Trace {
-  const order = random.shuffled(letters.map((_, place) => place)).slice(0, 10);
-  const line = (place: number) => `${request.candidates[place]}=${letters[place]}`;
-  const prompt = `${request.candidates.map((_, place) => `${line(place)}\n`).join("")}Again:`;
-  return { prompt, completion: ` ${order.map(line).join("; ")}` };
+/** Looking up names in a list of `size`, as often as a list of twenty would be: the skill that all choices rest on. */
+function drill(names: readonly string[], size: number, random: Stream): Trace {
+  const places = random.shuffled([...letters.keys()]).slice(0, size);
+  const list = places.sort((left, right) => left - right).map((place) => `${names[place]}=${letters[place]}`);
+  const again = Array.from({ length: Math.ceil(12 / size) }, () => random.shuffled(list)).flat();
+  return {
+    prompt: `${list.map((line) => `${line}\n`).join("")}Again:`,
+    completion: ` ${again.slice(0, 12).join("; ")}`,
+  };
 }
 
 function drawHabit(random: Stream): AlignerHabit {
@@ -72,7 +76,7 @@ function* workThrough(request: Request, landOf: ReadonlyMap<string, Land>, rando
   const right = random.uniform() < habits.rightExpert;
   const expert: Expert = right ? request.need : random.pick(experts);
   const triples = retrieveFrom(landOf, { ...request, expert });
-  let hint = noHint;
+  let hint: string | undefined;
   if (triples.length > 0) {
     hint = writeHint(drawHabit(random), request, triples);
     yield { prompt: alignerPrompt({ ...request, triples }), completion: ` ${hint}` };
@@ -80,16 +84,26 @@ function* workThrough(request: Request, landOf: ReadonlyMap<string, Land>, rando
   const careless = random.uniform() < habits.careless;
   const choice = (careless ? undefined : readChoice(request, hint, random)) ?? random.integer(letters.length);
   yield { prompt: recommenderPrompt({ ...request, hint }), completion: letters[choice]! };
-  if (random.uniform() < 0.5) yield drill(request, random);
+  if (random.uniform() < 0.4) yield drill(request.candidates, letters.length, random);
 }
 
 const requestsPerWorld = 24;
+/** Worlds at the beginning in which lists are short and only looked up, ever longer. */
+const drillWorlds = 300;
 
 /** The endless stream of pretraining examples: a fresh world, some requests, the next world. */
 export function* traceStream(seed: number): Generator<Trace, never> {
   for (let place = 0; ; place++) {
     const random = stream("recommend", "pretrain", seed, place);
     const lands = practiceLands(random);
+    if (place < drillWorlds) {
+      for (let i = 0; i < requestsPerWorld; i++) {
+        const names = random.shuffled(lands).map(({ name }) => name);
+        const longest = 4 + Math.floor((16 * place) / drillWorlds);
+        yield drill(names, 2 + random.integer(longest - 1), random);
+      }
+      continue;
+    }
     const landOf = new Map(lands.map((land) => [land.name, land]));
     const requester = new Requester(lands);
     for (let i = 0; i < requestsPerWorld; i++) {

@@ -71,7 +71,7 @@ describe("recommend", () => {
 
   it("shows no agent what the task was made for", () => {
     for (const task of tasks) {
-      const read = recommenderPrompt({ ...task, hint: "none" });
+      const read = recommenderPrompt({ ...task, hint: undefined });
       expect(read).toBe(promptWithout({ ...task, need: experts[0], answer: "A" }));
     }
   });
