@@ -16,7 +16,7 @@ function parseExpert(text: string): Expert {
 }
 
 export const selector = agent("selector", { prompt: selectorPrompt, maxTokens: 16, parse: parseExpert });
-export const aligner = agent("aligner", { prompt: alignerPrompt, maxTokens: 24 });
+export const aligner = agent("aligner", { prompt: alignerPrompt, maxTokens: 48 });
 export const recommender = agent("recommender", { prompt: recommenderPrompt, maxTokens: 1 });
 
 /** What an episode returns: the recommendation, and what rewards and the recommender's own lesson need. */
