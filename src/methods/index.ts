@@ -124,7 +124,6 @@ export { type PolicyGradientSettings, policyGradient, policyGradientCard } from 
 export { type PreferenceSettings, preference, preferenceCard } from "./loss/preference.ts";
 export { type SoftGateSettings, softGate, softGateCard } from "./loss/sapo.ts";
 export {
-  type SampledInput,
   type TruncatedImportanceSettings,
   truncatedImportance,
   truncatedImportanceCard,

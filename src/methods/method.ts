@@ -182,6 +182,8 @@ export interface LossInput {
   readonly returns?: Float32Array;
   /** [S] truncated importance weight of samples of older weights; multiplies the policy loss. Default: all 1. */
   readonly importance?: Float32Array;
+  /** [S] log-probs under the weights that sampled, with `importance` alone. Default: ℓ_old. */
+  readonly samplerLogprobs?: Float32Array;
   /** [S] 1 = in the loss; default: all. A masked token has no gradient and is in no statistic. */
   readonly mask?: Uint8Array;
   /** [sequences] equal numbers: seen together (`GroupCredit.links`); −1: alone. Default: all alone. */
@@ -265,6 +267,8 @@ export interface Method {
   readonly updates?: UpdatePlan;
   /** The same where policies differ in it. Default: `updates`, for all. */
   updatesOf?(policy: string): UpdatePlan;
+  /** What it needs of one policy, where policies differ in it; `needs` is then the sum. Default: `needs`, of all. */
+  needsOf?(policy: string): MethodNeeds;
   /** What is sampled after the first wave. Default: nothing. */
   readonly sampler?: GroupSampler;
   /** What it has learned between steps, as JSON, for checkpoints; absent if nothing. */

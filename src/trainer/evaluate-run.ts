@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { loadTasks } from "../data/task-source.ts";
 import type { AnyPolicy } from "../engine/policy.ts";
 import { isTrainable } from "../engine/policy-spec.ts";
+import { checkScorers } from "../rewards/option-scores.ts";
 import { needsOf } from "../rewards/reward.ts";
 import { agentsOf } from "../workflow/workflow.ts";
 import { findCheckpoint } from "./checkpoint.ts";
@@ -61,6 +62,7 @@ export async function evaluatePolicies<Task>(
     const trained = usedPolicies(settings);
     for (const name of new Set([...trained, ...judges]))
       opened.set(name, await settings.policies[name]!.open({ name, seed: settings.seed }));
+    if (settings.rewards !== undefined) checkScorers(settings.rewards, opened);
     if (checkpoint !== undefined)
       await restoreAll(
         [...opened.values()].filter(({ name }) => trained.has(name)),

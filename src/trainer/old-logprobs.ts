@@ -61,3 +61,11 @@ export function importanceOf({ filtered, given, proximal, source: { call }, scor
     weights[i] = Math.min(Math.exp(proximal[i]! - call.logprobs[i]!), importanceCap);
   return weights;
 }
+
+/** [scored] ℓ of the weights that sampled; where they say nothing of the distribution that is trained, ℓ_old. */
+export function samplerLogprobsOf(
+  { filtered, given, source: { call } }: Pick<Row, "filtered" | "given" | "source">,
+  old: Float32Array,
+): Float32Array {
+  return filtered || given ? old : call.logprobs;
+}

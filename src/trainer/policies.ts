@@ -2,10 +2,12 @@
 
 import type { AnyPolicy, ScoringPolicy, TrainablePolicy } from "../engine/policy.ts";
 import { canScore, isTrainable } from "../engine/policy-spec.ts";
+import { checkScorers } from "../rewards/option-scores.ts";
 import { agentsOf } from "../workflow/workflow.ts";
 import type { TrainSettings } from "./config.ts";
 import { TrainConfigError } from "./errors.ts";
 import { assignmentsOf, usedPolicies } from "./teams.ts";
+import { needsOfPolicy } from "./update-plan.ts";
 import { checkValueHead } from "./value-head.ts";
 
 export interface OpenPolicies {
@@ -38,13 +40,14 @@ export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise
       if (!used.has(name) || !isTrainable(policy)) continue;
       trainable.set(name, policy);
       await checkValueHead(name, policy, settings.method);
-      if (!settings.method.needs.reference) continue;
+      if (!needsOfPolicy(settings.method, name).reference) continue;
       const context = { name: `${name} (reference)`, seed: settings.seed };
       const reference = await opening<AnyPolicy>(spec.openReference?.(context) ?? spec.open(context));
       if (!canScore(reference)) throw cannotScore(name, spec.kind);
       references.set(name, reference);
     }
     checkTraining(settings, trainable);
+    if (settings.rewards !== undefined) checkScorers(settings.rewards, all);
     return { all, trainable, references, close };
   } catch (error) {
     await close();

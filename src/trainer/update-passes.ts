@@ -5,13 +5,13 @@
  */
 
 import type { ForwardOptions, StepOptions } from "../engine/policy.ts";
-import { addStatistics, type LossStatistics, noStatistics } from "../methods/method.ts";
+import { addStatistics, type LossStatistics, type MethodNeeds, noStatistics } from "../methods/method.ts";
 import { divided, joined, linksOf, microbatches, type Row, withAdvantage } from "./batch-rows.ts";
 import type { OptimizerSettings } from "./config.ts";
 import { learningRateAt } from "./learning-rate.ts";
-import { importanceOf, oldLogprobsOf, SamplerGap } from "./old-logprobs.ts";
+import { importanceOf, oldLogprobsOf, SamplerGap, samplerLogprobsOf } from "./old-logprobs.ts";
 import type { PolicyUpdate, UpdateOptions } from "./update.ts";
-import { updatePlan } from "./update-plan.ts";
+import { needsOfPolicy, updatePlan } from "./update-plan.ts";
 import { noValueHead } from "./value-head.ts";
 
 /** What one policy's update has done so far. `stale`: some of its calls were sampled by older weights. */
@@ -20,6 +20,7 @@ export class UpdatePasses {
   readonly #stale: boolean;
   readonly #gap = new SamplerGap();
   readonly #optimizer: StepOptions;
+  readonly #needs: MethodNeeds;
   /** Value heads that the method needs. */
   readonly #heads: number;
   #statistics: LossStatistics = noStatistics;
@@ -33,17 +34,17 @@ export class UpdatePasses {
     this.#options = options;
     this.#stale = stale;
     this.#optimizer = optimizerOf(options);
-    this.#heads = Number(options.settings.method.needs.values ?? 0);
+    this.#needs = needsOfPolicy(options.settings.method, options.name);
+    this.#heads = Number(this.#needs.values ?? 0);
   }
 
   /** Fills in what the method's estimate and several optimiser steps must know beforehand: v, ℓ, ℓ_ref. */
   async before(rows: readonly Row[]): Promise<void> {
     const { name, settings } = this.#options;
-    const { needs } = settings.method;
     const { epochs, minibatches } = updatePlan(settings.method, name);
     const several = epochs * minibatches > 1;
     const filtered = rows.some((row) => row.filtered);
-    const { referenceInEstimate = false, entropyInEstimate = false } = needs;
+    const { referenceInEstimate = false, entropyInEstimate = false } = this.#needs;
     const known = (several || referenceInEstimate) && filtered;
     if (this.#heads > 0 || entropyInEstimate || this.#stale || known) await this.#oldPass(rows);
     if (!referenceInEstimate) return;
@@ -54,7 +55,7 @@ export class UpdatePasses {
   async #oldPass(rows: readonly Row[]): Promise<void> {
     const { name, policy, settings } = this.#options;
     const values = this.#heads > 0;
-    const entropy = settings.method.needs.entropyInEstimate === true;
+    const entropy = this.#needs.entropyInEstimate === true;
     for (const batch of microbatches(rows, settings.tokensPerMicrobatch)) {
       const now = await policy.forward(
         batch.map(({ sequence }) => sequence),
@@ -95,9 +96,9 @@ export class UpdatePasses {
   /** `prepared`: what the method's `prepare` made of the whole batch. */
   async minibatch(rows: readonly Row[], prepared: unknown): Promise<void> {
     const { policy, settings, quietly = (work) => work() } = this.#options;
-    const { method, tokensPerMicrobatch } = settings;
+    const { tokensPerMicrobatch } = settings;
     // Tokens without advantage have no gradient: they count in the normaliser and cost no pass.
-    const trained = method.needs.tokensWithoutAdvantage ? rows : withAdvantage(rows);
+    const trained = this.#needs.tokensWithoutAdvantage ? rows : withAdvantage(rows);
     if (trained.length === 0) return;
     const totals = {
       sequences: rows.length,
@@ -120,7 +121,7 @@ export class UpdatePasses {
     const { name, policy, reference, settings, step } = this.#options;
     const heads = this.#heads;
     const { method } = settings;
-    const { needs } = method;
+    const needs = this.#needs;
     const sequences = batch.map(({ sequence }) => sequence);
     await this.#referencePass(batch);
     const asked: ForwardOptions = {
@@ -130,10 +131,13 @@ export class UpdatePasses {
     };
     const now = await policy.forward(sequences, asked);
     const oldLogprobs = new Float32Array(now.logprobs.length);
+    const samplerLogprobs = this.#stale ? new Float32Array(now.logprobs.length) : undefined;
     let at = 0;
     divided(batch, now.logprobs, (row, part) => {
       if (!this.#gapKnown) this.#gap.add(row, part);
-      oldLogprobs.set(oldLogprobsOf(row, part, this.#stale), at);
+      const old = oldLogprobsOf(row, part, this.#stale);
+      oldLogprobs.set(old, at);
+      samplerLogprobs?.set(samplerLogprobsOf(row, old), at);
       at += row.scored;
     });
     const links = linksOf(batch);
@@ -155,7 +159,7 @@ export class UpdatePasses {
       totals,
       ...(now.entropies === undefined ? {} : { entropies: now.entropies }),
       ...(reference === undefined ? {} : { referenceLogprobs: joined(batch, (row) => row.reference!) }),
-      ...(this.#stale ? { importance: joined(batch, importanceOf) } : {}),
+      ...(samplerLogprobs === undefined ? {} : { importance: joined(batch, importanceOf), samplerLogprobs }),
       ...(heads > 0 && now.values !== undefined
         ? {
             values: now.values,

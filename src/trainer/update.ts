@@ -10,7 +10,7 @@ import type { TrainSettings } from "./config.ts";
 import type { CreditedCall } from "./credit-groups.ts";
 import { RunStoppedError } from "./errors.ts";
 import { UpdatePasses } from "./update-passes.ts";
-import { updatePlan } from "./update-plan.ts";
+import { needsOfPolicy, updatePlan } from "./update-plan.ts";
 
 export interface PolicyUpdate {
   /** False: no call of this policy had an advantage other than 0, so its weights stayed as they are. */
@@ -81,7 +81,7 @@ export async function updatePolicy(options: UpdateOptions): Promise<PolicyUpdate
   const base = describeRows(rows, staleness);
   // An estimate may see an advantage where the credit is 0.
   const trains =
-    method.needs.tokensWithoutAdvantage ||
+    needsOfPolicy(method, options.name).tokensWithoutAdvantage ||
     method.estimate !== undefined ||
     rows.some(({ source: { advantage } }) => advantage !== 0);
   if (rows.length === 0 || !trains)
@@ -92,7 +92,7 @@ export async function updatePolicy(options: UpdateOptions): Promise<PolicyUpdate
     row.place = place;
   });
   await update.before(rows);
-  estimate(rows, method);
+  estimate(rows, method, Number(needsOfPolicy(method, options.name).values ?? 0));
   const prepared = method.prepare?.(rows.map(batchCall));
   const { epochs, minibatches: parts } = updatePlan(method, options.name);
   for (let epoch = 0; epoch < epochs; epoch++) {
@@ -106,10 +106,9 @@ export async function updatePolicy(options: UpdateOptions): Promise<PolicyUpdate
  * Per-token advantages and returns, from the method's estimate over the whole batch if it has one.
  * @throws LossError if they do not fit the calls, or are not numbers.
  */
-function estimate(rows: readonly Row[], method: UpdateSettings["method"]): void {
+function estimate(rows: readonly Row[], method: UpdateSettings["method"], heads: number): void {
   if (method.estimate === undefined) return;
   const { advantages, returns } = method.estimate(rows.map(batchCall));
-  const heads = Number(method.needs.values ?? 0);
   for (const [i, row] of rows.entries()) {
     checkEstimate(method.name, "advantages", row, advantages[i], 1);
     if (returns !== undefined || heads > 0)

@@ -4,13 +4,14 @@ import type { TrainablePolicy } from "../engine/policy.ts";
 import { TroupeError } from "../errors.ts";
 import type { Method } from "../methods/method.ts";
 import { TrainConfigError } from "./errors.ts";
+import { needsOfPolicy } from "./update-plan.ts";
 
 /**
  * Scores two tokens: the one way of asking that every engine has.
  * @throws TrainConfigError E_VALUE_HEAD
  */
 export async function checkValueHead(name: string, policy: TrainablePolicy, method: Method): Promise<void> {
-  const wanted = Number(method.needs.values ?? 0);
+  const wanted = Number(needsOfPolicy(method, name).values ?? 0);
   if (wanted === 0) return;
   const token = policy.tokenizer.endTokens[0] ?? 0;
   const sequence = { tokens: Int32Array.of(token, token), mask: Uint8Array.of(0, 1) };

@@ -38,12 +38,6 @@ export interface TruncatedImportanceSettings {
   readonly correction?: "single" | "repo";
 }
 
-/** What the loss is told of samples that other weights made. */
-export interface SampledInput extends LossInput {
-  /** [S] log-probs under what sampled. Default: ℓ_old. */
-  readonly samplerLogprobs?: Float32Array;
-}
-
 /**
  * @param kernel Default: GSPO's loss with ε .2/.2.
  * @throws MethodSettingsError E_METHOD_SETTING
@@ -76,7 +70,7 @@ export function truncatedImportance<const Kernel extends LossKernel = ReturnType
 }
 
 function weighted(
-  input: SampledInput,
+  input: LossInput,
   kernel: Pick<LossKernel, "loss">,
   settings: Required<TruncatedImportanceSettings>,
 ): LossOutput {
@@ -114,7 +108,7 @@ function bounded(weight: number, { cap, beyond }: Required<TruncatedImportanceSe
 
 /** [S] ℓ_old − ℓ_sampler; undefined: nobody else sampled. */
 function differencesOf(
-  { samplerLogprobs, oldLogprobs, importance }: SampledInput,
+  { samplerLogprobs, oldLogprobs, importance }: LossInput,
   { level, correction }: Required<TruncatedImportanceSettings>,
 ): Float64Array | undefined {
   if (samplerLogprobs !== undefined) {

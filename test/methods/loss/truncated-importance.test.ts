@@ -3,23 +3,23 @@ import { describe, expect, test } from "vitest";
 import { clipped } from "../../../src/methods/loss/clipped.ts";
 import { sequenceRatio } from "../../../src/methods/loss/gspo.ts";
 import {
-  type SampledInput,
   type TruncatedImportanceSettings,
   truncatedImportance,
 } from "../../../src/methods/loss/truncated-importance.ts";
+import type { LossInput } from "../../../src/methods/method.ts";
 import { checkGradients, checkMask, checkSplit, lossInputs } from "./kernel-checks.ts";
 
 // The microbatch of the MARS² test plan.
-const plain: SampledInput = {
+const plain: LossInput = {
   lengths: [3, 2],
   logprobs: Float32Array.of(-0.9, -1.8, -0.4, -1.4, -0.9),
   oldLogprobs: Float32Array.of(-1, -2, -0.5, -1.5, -0.7),
   advantages: Float32Array.of(1, 1, 1, -1, -1),
   totals: { sequences: 2, tokens: 5 },
 };
-const sampled: SampledInput = { ...plain, samplerLogprobs: Float32Array.of(-1.1, -1.9, -1.5, -1.5, -0.8) };
+const sampled: LossInput = { ...plain, samplerLogprobs: Float32Array.of(-1.1, -1.9, -1.5, -1.5, -0.8) };
 const e = Math.exp;
-const lossOf = (given: TruncatedImportanceSettings, input: SampledInput = sampled) =>
+const lossOf = (given: TruncatedImportanceSettings, input: LossInput = sampled) =>
   truncatedImportance(given).loss(input);
 /** GSPO's two terms without weights: −min(s A, clip(s) A), s within the range. */
 const terms = [-e(0.4 / 3), e(-0.05)] as const;
@@ -136,7 +136,7 @@ test("splits change nothing where sequences have weights of their own", () => {
   const { loss } = truncatedImportance({ level: "geometric", correction: "repo" });
   const whole = loss(sampled);
   const cut = (from: number, to: number) => {
-    const part: SampledInput = {
+    const part: LossInput = {
       ...sampled,
       lengths: [to - from],
       logprobs: sampled.logprobs.slice(from, to),
