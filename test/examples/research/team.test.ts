@@ -175,6 +175,12 @@ describe("rewards", () => {
     expect(trajectoryReward(twoLines)).toBe(0);
     // The sub-agent did its part: 0.1 + 0.5.
     expect(callReward(twoLines, twoLines.calls[1]!)).toBeCloseTo(0.6, 12);
+    // A plan without a line.
+    const planless = await rewarded(
+      task,
+      await play(task, (prompt) => (prompt.endsWith("Search:") ? " ;" : right(prompt))),
+    );
+    expect(planless.calls.map((call) => callReward(planless, call))).toEqual([0, 0]);
     const cut = await rewarded(task, await play(task, () => " somewhat long", 3));
     expect(cut.calls.map((call) => callReward(cut, call))).toEqual([0, 0, 0]);
   });
@@ -192,6 +198,14 @@ test("a query is about the hop whose words it shares most of", () => {
   // Not a part of a word, and nothing for a query about nothing.
   expect(expertScore("capital Oslo", "Norwayland", hops)).toBe(0);
   expect(expertScore("area", "Norway", hops)).toBe(0);
+  expect(expertScore("area", "Norwegian kroner", hops)).toBe(0);
+  // The first of equals.
+  const alike = [
+    { query: "area of Peru", result: "large" },
+    { query: "area of Mali", result: "dry" },
+  ];
+  expect(expertScore("area", "large", alike)).toBe(1);
+  expect(expertScore("area", "dry", alike)).toBe(0);
 });
 
 test("the term of one policy's run is R_M alone", () => {

@@ -3,13 +3,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { grpo } from "../../../src/methods/grpo.ts";
+import type { Method } from "../../../src/methods/method.ts";
 import { reinforcePlusPlus } from "../../../src/methods/reinforce-plus-plus.ts";
+import { tabularPolicy } from "../../../src/testing/tabular-policy.ts";
 import { collectApart, trainApart } from "../../../src/trainer/apart/index.ts";
 import type { TrainOptions } from "../../../src/trainer/config.ts";
 import { silentReporter } from "../../../src/trainer/reporter.ts";
 import { train } from "../../../src/trainer/train.ts";
 import { rememberingMethod } from "../crash/remembering-method.ts";
-import type { ToyTask } from "../toy-team.ts";
+import { type ToyTask, words } from "../toy-team.ts";
 import { apartRun, outcome, policyNames } from "./apart-run.ts";
 
 let root: string;
@@ -67,44 +70,68 @@ test("so with buffers, several optimiser steps, a reference and optimisers of th
   expect(apart).toEqual(whole);
 });
 
-test("each process goes on where it was stopped", async () => {
-  await train(apartRun(join(root, "stopped", "whole")), quiet);
+test("so with a method whose loss depends on what it learned between steps", async () => {
+  const { whole, apart } = await both("drifting", () => ({ method: drifting() }));
+  expect(apart).toEqual(whole);
+});
+
+test("each process goes on where it was stopped, also in the middle of a step", async () => {
+  const learning = () => ({ method: drifting(), buffer: { second: 7 } });
+  await train(apartRun(join(root, "stopped", "whole"), learning()), quiet);
   const store = join(root, "stopped", "store");
-  const options = () => ({ ...apartRun(join(root, "stopped", "apart")), store });
-  const stopAt = (step: number) => {
-    const controller = new AbortController();
-    return {
-      signal: controller.signal,
-      reporter: {
-        ...silentReporter,
-        step: (view: { readonly step: number }) => {
-          if (view.step === step) controller.abort();
-        },
-        info: (text: string) => {
-          if (text.startsWith(`step ${step}/`)) controller.abort();
-        },
-      },
-    };
+  const options = () => ({ ...apartRun(join(root, "stopped", "apart"), learning()), store });
+  const stop = new AbortController();
+  const info = (text: string) => {
+    if (text.startsWith("step 2/")) stop.abort();
   };
-  // The trainer of "second" stops in the middle; the controller too, one step later, and waits no longer.
-  const control = stopAt(3);
-  const [first, second, summary] = await Promise.all([
-    trainApart({ ...options(), policy: "first" }, quiet),
-    trainApart({ ...options(), policy: "second" }, { ...quiet, ...stopAt(2) }).then(async (stopped) => {
-      await trainApart({ ...options(), policy: "second" }, quiet);
-      return stopped;
-    }),
-    collectApart(options(), { ...quiet, ...control }).then(async (stopped) => {
-      await collectApart(options(), quiet);
-      return stopped;
-    }),
+  const halt = new AbortController();
+  const first = trainApart({ ...options(), policy: "first" }, quiet);
+  const second = trainApart(
+    { ...options(), policy: "second" },
+    { ...quiet, signal: stop.signal, reporter: { ...silentReporter, info } },
+  );
+  const controller = collectApart(options(), { ...quiet, signal: halt.signal });
+  expect(await second).toMatchObject({ step: 2, interrupted: true });
+  // Credited, published, and half of it trained on.
+  await vi.waitUntil(() => existsSync(join(store, "weights", "first", "step-000003")), { interval: 5 });
+  halt.abort();
+  expect(await controller).toMatchObject({ steps: 2, interrupted: true });
+  const [summary, again] = await Promise.all([
+    collectApart(options(), quiet),
+    trainApart({ ...options(), policy: "second" }, quiet),
   ]);
-  expect(second).toMatchObject({ step: 2, interrupted: true });
-  expect(summary).toMatchObject({ steps: 3, interrupted: true });
-  expect(first).toMatchObject({ step: 6, interrupted: false });
+  expect(summary).toMatchObject({ steps: 6, interrupted: false });
+  expect(again).toMatchObject({ step: 6, interrupted: false });
+  expect(await first).toMatchObject({ step: 6, interrupted: false });
   expect(outcome(join(root, "stopped", "apart", "apart"))).toEqual(
     outcome(join(root, "stopped", "whole", "apart")),
   );
+});
+
+test("a trainer whose place was taken while it updated writes nothing", async () => {
+  const copy = join(root, "taken");
+  cpSync(join(root, "grpo", "store"), copy, { recursive: true });
+  const place = join(copy, "weights", "first");
+  await rm(join(place, "step-000006"), { recursive: true });
+  const other = { host: "elsewhere", pid: 1, token: "other", beats: 0, doing: "updates" };
+  const spec = tabularPolicy({ words });
+  const robbed: typeof spec = {
+    ...spec,
+    open: async (context) => {
+      const policy = await spec.open(context);
+      const { step } = policy;
+      policy.step = (options) => {
+        writeFileSync(join(place, "lock.json"), JSON.stringify(other));
+        return step.call(policy, options);
+      };
+      return policy;
+    },
+  };
+  const options = apartRun(join(root, "taken-runs"), { policies: { first: robbed, second: spec } });
+  await expect(
+    trainApart({ ...options, store: copy, policy: "first" }, { ...quiet, beat: 5 }),
+  ).rejects.toMatchObject({ code: "E_APART_LOST" });
+  expect(existsSync(join(place, "step-000006"))).toBe(false);
 });
 
 test("a controller that waits says for whom and since when, and gives up in time", async () => {
@@ -190,6 +217,28 @@ test("samples that were changed on the disk are refused, and weights too", async
   const redone = readFileSync(join(copy, "weights", "first", "step-000006", "policy", "table.f32"));
   expect(redone).toEqual(readFileSync(join(store, "weights", "first", "step-000006", "policy", "table.f32")));
 });
+
+/** GRPO with gradients that are scaled by what earlier steps were worth. */
+function drifting(): Method {
+  const base = grpo({ groupSize: 4 });
+  let scale = 1;
+  return {
+    ...base,
+    loss: (input) => {
+      const output = base.loss(input);
+      const logprobs = output.gradients.logprobs.map((gradient) => gradient * scale);
+      return { ...output, gradients: { ...output.gradients, logprobs } };
+    },
+    observe: ({ groups }) => {
+      for (const { episodes } of groups)
+        for (const { reward } of episodes) scale *= reward === 1 ? 1.02 : 0.98;
+    },
+    state: () => scale,
+    restore: (state) => {
+      scale = Number(state);
+    },
+  };
+}
 
 function flipped(bytes: Buffer, at: number): Buffer {
   const copy = Buffer.from(bytes);
