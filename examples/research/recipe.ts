@@ -38,7 +38,7 @@ function learning(variant: Variant, rewards: ResearchRewards) {
   };
 }
 
-/** 40 steps of 12 questions × 8 episodes: one to two minutes on two idle cores. */
+/** 40 steps of 12 questions × 8 episodes: a minute or two on two cores, reckoned from nine steps. */
 export const researchRecipe = (
   variant: Variant = "m-grpo",
   changes: Partial<TrainOptions<ResearchTask>> & ResearchRewards = {},

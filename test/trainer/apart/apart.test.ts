@@ -76,7 +76,8 @@ test("so with a method whose loss depends on what it learned between steps", asy
 });
 
 test("each process goes on where it was stopped, also in the middle of a step", async () => {
-  const learning = () => ({ method: drifting(), buffer: { second: 7 } });
+  // The checkpoint that it goes on from is the one that is made when it is stopped.
+  const learning = () => ({ method: drifting(), buffer: { second: 7 }, checkpointEvery: 0 });
   await train(apartRun(join(root, "stopped", "whole"), learning()), quiet);
   const store = join(root, "stopped", "store");
   const options = () => ({ ...apartRun(join(root, "stopped", "apart"), learning()), store });
