@@ -218,6 +218,39 @@ test("hundreds of programs leave nothing behind", async () => {
   expect(process.memoryUsage().rss - before).toBeLessThan(80 * 2 ** 20);
 });
 
+describe("a program gives the same whenever it runs", () => {
+  test("chance is a fixed sequence that begins anew for each program", async () => {
+    const program = "() => [Math.random(), Math.random(), [3, 1, 2].sort(() => Math.random() - 0.5)]";
+    const first = await sandbox.run(program, [[], []]);
+    expect(await sandbox.run(program, [[], []])).toEqual(first);
+    expect(first[0]).not.toEqual(first[1]);
+    const draws = (await one("() => Array.from({ length: 1000 }, () => Math.random())")) as {
+      value: number[];
+    };
+    expect(draws.value.every((draw) => draw > 0 && draw < 1)).toBe(true);
+    expect(draws.value.reduce((sum, draw) => sum + draw, 0) / 1000).toBeCloseTo(0.5, 1);
+  });
+
+  test.each([
+    "Date.now()",
+    "new Date().getTime()",
+    "new (new Date(5).constructor)().getTime()",
+    "new (Object.getPrototypeOf(new Date(5)).constructor)().getTime()",
+    "Date.parse(Date())",
+    "Reflect.construct(Date, []).getTime()",
+    "+new (class extends Date {})()",
+    "(typeof performance === 'undefined' ? 0 : performance.now())",
+  ])("%s is 0: there is no clock", async (code) => {
+    expect(await one(`() => ${code}`)).toEqual({ status: "value", value: 0 });
+  });
+
+  test("dates that are named are as ever", async () => {
+    const dates =
+      "() => [new Date(2020, 1, 29).getDate(), new Date('2020-02-29T12:00:00Z').toISOString(), new Date(0) instanceof Date]";
+    expect(await one(dates)).toEqual({ status: "value", value: [29, "2020-02-29T12:00:00.000Z", true] });
+  });
+});
+
 test("equality of JSON values", () => {
   expect(sameJson([1, { a: 2, b: [3] }], [1, { b: [3], a: 2 }])).toBe(true);
   expect(sameJson({ a: 1 }, { a: 1, b: 2 })).toBe(false);
