@@ -1,7 +1,7 @@
 /**
  * @file Makes the starter model from nothing: a tokenizer and a decoder of 0.65 million parameters, trained on supervised
  * traces over practice worlds. Everything depends on the seed alone.
- *   npm run build && npx jiti examples/recommend/pretrain.ts [--out folder] [--tokens 5e6] [--seed 1] [--threads 1]
+ *   npm run build && npx jiti examples/recommend/pretrain.ts [--out folder] [--tokens 4e6] [--seed 1] [--threads 1]
  */
 
 import { mkdtemp, writeFile } from "node:fs/promises";
@@ -26,7 +26,7 @@ import { type Trace, traceStream } from "./traces.ts";
 const { values: given } = parseArgs({
   options: {
     out: { type: "string", default: fileURLToPath(new URL("assets/recommend-small", import.meta.url)) },
-    tokens: { type: "string", default: "5e6" },
+    tokens: { type: "string", default: "4e6" },
     seed: { type: "string", default: "1" },
     threads: { type: "string", default: "1" },
     /** Also save every so many optimiser steps, to `<out>-<step>`. */
@@ -41,12 +41,12 @@ const recipe = {
   vocabularySize: 1024,
   /** Traces that the tokenizer's merges are learned from. */
   tokenizerTraces: 12_000,
-  batchTokens: 4096,
+  batchTokens: 1024,
   /** Traces that are sorted by length together, so that batches are even. */
   window: 512,
-  peakLearningRate: 4e-3,
+  peakLearningRate: 2e-3,
   finalLearningRate: 1e-4,
-  warmupSteps: 60,
+  warmupSteps: 100,
   betas: [0.9, 0.98],
   weightDecay: 0.05,
   maxGradientNorm: 1,
