@@ -37,6 +37,9 @@ const seed = Number(given.seed);
 const tokens = Number(given.tokens);
 const saveEvery = Number(given["save-every"]);
 
+/** Words, digits and punctuation apart as usual, and a capital letter at the end of a word apart from it: "Norway", "A". */
+const pattern = " ?\\p{Lu}?[\\p{Ll}\\p{Lm}\\p{Lo}]+| ?\\p{Lu}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
 const recipe = {
   vocabularySize: 1024,
   /** Traces that the tokenizer's merges are learned from. */
@@ -68,7 +71,7 @@ const modelConfig = {
   tie_word_embeddings: true,
   attention_bias: false,
   mlp_bias: false,
-  initializer_range: 0.02,
+  initializer_range: 0.08,
   torch_dtype: "bfloat16",
 } as const;
 
@@ -83,7 +86,11 @@ async function makeTokenizer(): Promise<{ readonly folder: string; readonly toke
   const { vocabularySize } = recipe;
   await writeTokenizer(
     folder,
-    trainBpe(texts, { vocabularySize, contextLength: modelConfig.max_position_embeddings }),
+    trainBpe(texts, {
+      vocabularySize,
+      split: { pattern },
+      contextLength: modelConfig.max_position_embeddings,
+    }),
   );
   const tokenizer = await ModelTokenizer.load(folder);
   const generation = { eos_token_id: tokenizer.endTokens, do_sample: true };

@@ -20,12 +20,15 @@ export const factText = ({ subject, relation, object }: Triple): string => `${re
 export const alignerPrompt = (given: Wish & { readonly triples: readonly Triple[] }): string =>
   `${selectorPrompt(given)}\nFacts: ${given.triples.map(factText).join("; ")}\nHint:`;
 
-/** The list ends with what is asked for, the hint or else the wish, so that the choice is a look-up of its last words. */
+/** "NorwayA": the starter's tokenizer cuts before the letter, which so follows the name without anything between. */
+export const listed = (name: string, letter: string): string => `${name}${letter}`;
+
+/** The prompt ends with what is asked for, the hint or else the wish, so that the choice is a look-up of its last words. */
 export const recommenderPrompt = ({
   candidates,
   hint,
   ...wish
 }: Wish & { readonly candidates: readonly string[]; readonly hint: string | undefined }): string =>
-  `${candidates.map((name, place) => `${name}=${letters[place]}\n`).join("")}${selectorPrompt(wish)}${
+  `${candidates.map((name, place) => `${listed(name, letters[place]!)}\n`).join("")}${selectorPrompt(wish)}${
     hint === undefined ? "" : `\nHint: ${hint}`
-  }=`;
+  }`;

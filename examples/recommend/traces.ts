@@ -7,7 +7,7 @@
 import { type Stream, stream } from "troupe";
 import type { Triple } from "troupe/tools";
 import { type Land, practiceLands } from "./lands.ts";
-import { alignerPrompt, factText, recommenderPrompt } from "./prompts.ts";
+import { alignerPrompt, factText, listed, recommenderPrompt } from "./prompts.ts";
 import { retrieveFrom } from "./retrieve.ts";
 import { type Expert, experts, letters, type Request, Requester } from "./tasks.ts";
 
@@ -57,7 +57,9 @@ export function readChoice(request: Request, hint: string | undefined, random: S
 /** Looking up names in a list of `size`, as often as a list of twenty would be: the skill that all choices rest on. */
 function drill(names: readonly string[], size: number, random: Stream): Trace {
   const places = random.shuffled([...letters.keys()]).slice(0, size);
-  const list = places.sort((left, right) => left - right).map((place) => `${names[place]}=${letters[place]}`);
+  const list = places
+    .sort((left, right) => left - right)
+    .map((place) => listed(names[place]!, letters[place]!));
   const again = Array.from({ length: Math.ceil(12 / size) }, () => random.shuffled(list)).flat();
   return {
     prompt: `${list.map((line) => `${line}\n`).join("")}Again:`,
@@ -89,7 +91,10 @@ function* workThrough(request: Request, landOf: ReadonlyMap<string, Land>, rando
 
 const requestsPerWorld = 24;
 /** Worlds at the beginning in which lists are short and only looked up, ever longer. */
-const drillWorlds = 300;
+const drillWorlds = 400;
+/** Longest list of a world in the drills, from 4 to 20: short ones until looking up is likely to be learned. */
+const longestList = (place: number): number =>
+  4 + Math.max(0, Math.floor((16 * (place - drillWorlds / 2)) / (drillWorlds / 2)));
 
 /** The endless stream of pretraining examples: a fresh world, some requests, the next world. */
 export function* traceStream(seed: number): Generator<Trace, never> {
@@ -99,8 +104,7 @@ export function* traceStream(seed: number): Generator<Trace, never> {
     if (place < drillWorlds) {
       for (let i = 0; i < requestsPerWorld; i++) {
         const names = random.shuffled(lands).map(({ name }) => name);
-        const longest = 4 + Math.floor((16 * place) / drillWorlds);
-        yield drill(names, 2 + random.integer(longest - 1), random);
+        yield drill(names, 2 + random.integer(longestList(place) - 1), random);
       }
       continue;
     }

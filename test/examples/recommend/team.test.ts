@@ -30,8 +30,8 @@ describe("recommend", () => {
       aligner: (prompt) => ` ${prompt.split("\nFacts: ")[1]!.split(";")[0]!}`,
       recommender: (prompt) => {
         const lines = prompt.split("\n");
-        const asked = lines.pop()!.slice(0, -1);
-        return lines.find((line) => asked.endsWith(` ${line.slice(0, -2)}`))!.at(-1)!;
+        const asked = lines.pop()!;
+        return lines.find((line) => asked.endsWith(` ${line.slice(0, -1)}`))!.at(-1)!;
       },
     });
     expect(finished.trajectory.failure).toBeUndefined();

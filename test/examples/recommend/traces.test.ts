@@ -54,7 +54,7 @@ describe("readChoice", () => {
 });
 
 describe("traceStream", () => {
-  const drills = 300 * 24;
+  const drills = 400 * 24;
   const take = (seed: number, count: number) => {
     const traces = traceStream(seed);
     return Array.from({ length: count }, () => traces.next().value);
@@ -69,7 +69,7 @@ describe("traceStream", () => {
 
   it("names no held-out country", () => {
     const named = traces.flatMap(({ prompt }) =>
-      [...prompt.matchAll(/^(?:Visited: (.*)|(.*)=[A-T])$/gmu)].flatMap(([, visited, candidate]) =>
+      [...prompt.matchAll(/^(?:Visited: (.*)|(.*)[A-T])$/gmu)].flatMap(([, visited, candidate]) =>
         visited === undefined ? [candidate!] : visited.split(", "),
       ),
     );
@@ -90,7 +90,7 @@ describe("traceStream", () => {
 
   it("has hints, choices and drills, whose letters are those of the list", () => {
     const hints = traces.filter(({ prompt }) => prompt.endsWith("\nHint:"));
-    const choices = traces.filter(({ prompt }) => prompt.endsWith("="));
+    const choices = traces.filter(({ prompt }) => !/\n(?:Hint|Again):$/.test(prompt));
     const drills = traces.filter(({ prompt }) => prompt.endsWith("\nAgain:"));
     expect(hints.length + choices.length + drills.length).toBe(traces.length);
     for (const group of [hints, choices, drills]) expect(group.length).toBeGreaterThan(80);
