@@ -9,8 +9,8 @@ import { evaluateSearch, marsSearch } from "troupe/search";
 import { type Puzzle, puzzles } from "../../examples/puzzles/puzzles.ts";
 import { starter } from "../../examples/puzzles/starters.ts";
 import { metrics, more, passesHidden, publicScore, solve } from "../../examples/puzzles/team.ts";
-import type { Arm, Outcome, Study } from "./study.ts";
-import { trained, withPolicies } from "./trained.ts";
+import type { Arm, Measures, Outcome, Study } from "./study.ts";
+import { type Checkpoint, type Trained, trained, withPolicies } from "./trained.ts";
 
 type Name = Parameters<typeof starter>[0];
 
@@ -50,33 +50,29 @@ function optionsOf(
   };
 }
 
-/** Scores of searches over held-out puzzles, by the arm's own policies and by the large one alone. */
+/** Scores of searches over held-out puzzles by the arm's own policies. */
 async function searchScores(
   options: TrainOptions<Puzzle>,
   names: readonly Name[],
-  checkpoint: string | undefined,
-) {
+  checkpoint: Checkpoint,
+): Promise<Measures> {
   return withPolicies(options, checkpoint, async (policies) => {
-    const search = async (who: readonly Name[]) => {
-      const teams = Object.fromEntries(who.map((name) => [name, { coder: name }]));
-      const result = await evaluateSearch({
-        workflow: solve,
-        tasks: puzzles("test", searched, 10_000),
-        policies,
-        search: marsSearch({ teams, more, nodes }),
-        value: publicScore,
-        hidden: passesHidden,
-        seed: 7,
-      });
-      if (result.failed > 0)
-        throw new Error(`${result.failed} trees failed: ${JSON.stringify(result.failures)}`);
-      return result.metrics;
-    };
-    const team = await search(names);
-    return {
-      "pass@1 (search)": team["pass@1 (search)"]!.mean,
-      "pass@N": team["pass@N"]!.mean,
-    };
+    const teams = Object.fromEntries(names.map((name) => [name, { coder: name }]));
+    const {
+      failed,
+      failures,
+      metrics: found,
+    } = await evaluateSearch({
+      workflow: solve,
+      tasks: puzzles("test", searched, 10_000),
+      policies,
+      search: marsSearch({ teams, more, nodes }),
+      value: publicScore,
+      hidden: passesHidden,
+      seed: 7,
+    });
+    if (failed > 0) throw new Error(`${failed} trees failed: ${JSON.stringify(failures)}`);
+    return { "pass@1 (search)": found["pass@1 (search)"]!.mean, "pass@N": found["pass@N"]!.mean };
   });
 }
 
@@ -100,6 +96,39 @@ function arm(name: string, line: string, names: readonly Name[], method: () => M
   };
 }
 
+/** Each policy by GRPO in a run of its own, on half of the budget; they meet in the search afterwards. */
+function apart(name: string, line: string, names: readonly Name[], method: () => Method): Arm {
+  const settings = { names, method: method().settings, apart: true, budget, nodes, rate, searched };
+  return {
+    name,
+    line,
+    settings,
+    run: async (seed, folder): Promise<Outcome> => {
+      const runs: { readonly one: Name; readonly outcome: Trained }[] = [];
+      for (const one of names) {
+        const options = { ...optionsOf([one], method(), false, seed), tokenBudget: budget / names.length };
+        runs.push({ one, outcome: await trained({ ...options, run: one }, ["solved"], folder) });
+      }
+      const measures = (of: (outcome: Outcome) => Measures): Measures => {
+        const own = Object.fromEntries(
+          runs.map(({ one, outcome }) => [`solved.${one}`, of(outcome)[`solved.${one}`]!]),
+        );
+        const solved = Object.values(own).reduce((sum, value) => sum + value, 0) / names.length;
+        return { ...own, solved, "pass@1": own["solved.large"]! };
+      };
+      const whole = optionsOf(names, method(), false, seed);
+      const checkpoints = Object.fromEntries(runs.map(({ one, outcome }) => [one, outcome.checkpoint]));
+      return {
+        before: { ...measures(({ before }) => before), ...(await searchScores(whole, names, undefined)) },
+        after: { ...measures(({ after }) => after), ...(await searchScores(whole, names, checkpoints)) },
+        curve: [],
+        sampledTokens: runs.reduce((sum, { outcome }) => sum + outcome.sampledTokens, 0),
+        steps: Math.max(...runs.map(({ outcome }) => outcome.steps)),
+      };
+    },
+  };
+}
+
 export const study: Study = {
   name: "mars2",
   title: "MARS² on programming puzzles",
@@ -109,6 +138,12 @@ export const study: Study = {
   arms: [
     arm("grpo", "one policy, eight attempts a puzzle", ["large"], () => grpo({ groupSize: nodes }), false),
     arm("tree of one", "one policy, MARS² (RS²)", ["large"], () => mars2({ groupSize: nodes }), true),
+    apart(
+      "grpo, two apart",
+      "two policies, GRPO each on half of the budget; they search together",
+      ["large", "small"],
+      () => grpo({ groupSize: nodes }),
+    ),
     arm("tree of two", "two policies, MARS²", ["large", "small"], () => mars2({ groupSize: nodes }), true),
     arm(
       "tree of three",

@@ -61,10 +61,13 @@ interface PolicyNotes {
   readonly refused?: Readonly<Record<string, number>>;
 }
 
-/** Opens a run's policies as its last checkpoint has them; without one as they began. */
+/** One for all policies, or one for each by name; undefined: as they began. */
+export type Checkpoint = string | Readonly<Record<string, string>> | undefined;
+
+/** Opens a run's policies as a checkpoint has them. */
 export async function withPolicies<Task, Result>(
   { policies, seed = 0 }: TrainOptions<Task>,
-  checkpoint: string | undefined,
+  checkpoint: Checkpoint,
   work: (policies: ReadonlyMap<string, AnyPolicy>) => Promise<Result>,
 ): Promise<Result> {
   const opened = new Map<string, AnyPolicy>();
@@ -72,7 +75,8 @@ export async function withPolicies<Task, Result>(
     for (const [name, spec] of Object.entries(policies)) {
       const policy = await spec.open({ name, seed });
       opened.set(name, policy);
-      if (checkpoint !== undefined && isTrainable(policy)) await policy.restore(join(checkpoint, name));
+      const from = typeof checkpoint === "object" ? checkpoint[name] : checkpoint;
+      if (from !== undefined && isTrainable(policy)) await policy.restore(join(from, name));
     }
     return await work(opened);
   } finally {
