@@ -75,6 +75,7 @@ import { branchingCard } from "../methods/sampler/branching.ts";
 import { dynamicSamplingCard } from "../methods/sampler/dynamic.ts";
 import { fixedGroupsCard } from "../methods/sampler/fixed.ts";
 import { replayCard } from "../methods/sampler/replay.ts";
+import { searchTreesCard } from "../methods/sampler/search-trees.ts";
 import { sapoCard } from "../methods/sapo.ts";
 import { infiniteSamplingCard } from "../methods/schedule/infinite-sampling.ts";
 import { mangerCard } from "../methods/schedule/manger.ts";
@@ -189,6 +190,7 @@ export const allCards: readonly MethodCard[] = [
   rolePenaltyCard,
   rolloutBanditsCard,
   sapoCard,
+  searchTreesCard,
   selectorPpoCard,
   semiOnlineAdvantageCard,
   semiOnlineCard,

@@ -106,8 +106,7 @@ export function compose<const Parts extends MethodParts>(parts: Parts & Refused<
     settings: Object.freeze(settingsOf(all, { epochs, minibatches })),
     needs,
     updates: { epochs, minibatches },
-    // A sampler that only says how many episodes a group has needs nothing of the trainer.
-    ...(sampler.samples === "group" && sampler.name === "fixed" ? {} : { sampler }),
+    ...(sampler.passive === true ? {} : { sampler }),
     ...memoryOf(all),
     credit: (group) => creditAll([{ task: "", dataset: "", episodes: group }])[0]!,
     creditAll,

@@ -191,6 +191,7 @@ export { type BranchingSettings, branching, branchingCard } from "./sampler/bran
 export { type DynamicSamplingSettings, dynamicSampling, dynamicSamplingCard } from "./sampler/dynamic.ts";
 export { fixedGroups, fixedGroupsCard } from "./sampler/fixed.ts";
 export { type ReplaySettings, replay, replayCard } from "./sampler/replay.ts";
+export { searchTrees, searchTreesCard } from "./sampler/search-trees.ts";
 export { type SapoSettings, sapo, sapoCard } from "./sapo.ts";
 export {
   type Arm,

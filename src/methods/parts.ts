@@ -50,6 +50,8 @@ export interface SamplerPart extends Part, GroupSampler {
   readonly stage: "sampler";
   /** "group": several episodes a task; "single": one; "tree": episodes that branch. */
   readonly samples: "group" | "single" | "tree";
+  /** It says how groups are made and asks for nothing itself, so the trainer need not know of it. Default false. */
+  readonly passive?: boolean;
 }
 
 /** What the calls of a group are judged by. */

@@ -19,6 +19,8 @@ export function fixedGroups<const Size extends number = 8>(
     stage: "sampler",
     name: "fixed",
     samples: (groupSize === 1 ? "single" : "group") as Samples<Size>,
+    // Of single episodes the trainer hears, as of any sampler: there is no group to compare them in.
+    passive: groupSize > 1,
     settings: { groupSize },
     groupSize,
     next: () => [],
