@@ -33,6 +33,8 @@ export interface Study {
   readonly title: string;
   /** Measures of `after` in the table's order. */
   readonly measures: readonly string[];
+  /** A measure that is also shown against sampled tokens. Default: none. */
+  readonly along?: string;
   /** Under the table. */
   readonly about: string;
   readonly arms: readonly Arm[];

@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { type Estimate, estimate } from "../league/statistics.ts";
 import { lineKey, readLines, resultsFile } from "./results.ts";
 import { studyNamed } from "./studies.ts";
-import { type Outcome, type Study, studySeeds } from "./study.ts";
+import { type Arm, type Outcome, type Study, studySeeds } from "./study.ts";
 
 const { values: given, positionals } = parseArgs({
   allowPositionals: true,
@@ -42,11 +42,15 @@ function row({ measures }: Study, name: string, line: string, outcomes: readonly
   ].join(" | ")} |`;
 }
 
+function outcomesOf(study: Study, arm: Arm): readonly Outcome[] {
+  return studySeeds.flatMap((seed) => lines.get(lineKey(study.name, arm, seed))?.outcome ?? []);
+}
+
 function table(study: Study): string {
   const columns = ["arm", ...study.measures, "sampled tokens", "seeds"];
   const rows = study.arms.flatMap((arm) => {
     const found = studySeeds.map((seed) => lines.get(lineKey(study.name, arm, seed)));
-    const outcomes = found.flatMap((line) => line?.outcome ?? []);
+    const outcomes = outcomesOf(study, arm);
     const errors = found.flatMap((line) => (line?.outcome === undefined ? (line?.error ?? []) : []));
     if (outcomes.length === 0 && errors.length === 0) return [];
     if (outcomes.length === 0) return [`| **${arm.name}**: failed: ${errors[0]!.split("\n")[0]} |`];
@@ -69,7 +73,34 @@ function table(study: Study): string {
     "",
     ...(before.length === 0 ? [] : [`Before training: ${before.join(", ")}. `]),
     study.about,
+    ...(study.along === undefined ? [] : alongTable(study, study.along)),
   ].join("\n");
+}
+
+/** The measure at each evaluation of the runs: means over the seeds, with the tokens sampled by then. */
+function alongTable(study: Study, measure: string): readonly string[] {
+  const rows = study.arms.flatMap((arm) => {
+    const curves = outcomesOf(study, arm).map(({ curve }) => curve);
+    const [first] = curves;
+    if (first === undefined || first.length === 0) return [];
+    const cells = first.map((_, at) => {
+      const points = curves.flatMap((curve) => (curve[at] === undefined ? [] : [curve[at]]));
+      const tokens = estimate(points.map(([sampled]) => sampled)).mean;
+      const value = estimate(points.map(([, measures]) => measures[measure] ?? Number.NaN)).mean;
+      return `${value.toFixed(3)} (${(tokens / 1000).toFixed(0)}k)`;
+    });
+    return [`| ${[arm.name, ...cells].join(" | ")} |`];
+  });
+  if (rows.length === 0) return [];
+  const width = Math.max(...rows.map((line) => line.split(" | ").length));
+  return [
+    "",
+    `${measure} against sampled tokens (in brackets), means; between the ends on a part of the held-out tasks:`,
+    "",
+    `| arm |${" |".repeat(width - 1)}`,
+    `|${" --- |".repeat(width)}`,
+    ...rows,
+  ];
 }
 
 const [begin, end] = ["<!-- study:begin -->", "<!-- study:end -->"];
