@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { key, Stream } from "troupe";
-import { saveModelFolder } from "../../src/engine/local/checkpoint/index.ts";
+import { ModelFolder, saveModelFolder } from "../../src/engine/local/checkpoint/index.ts";
 import { initialiseModel } from "../../src/engine/local/model/initialise.ts";
 import { decoderShapes, parameterTable } from "../../src/engine/local/model/parameters.ts";
 import { parseConfig } from "../../src/engine/local/model/parse-config.ts";
@@ -29,6 +29,8 @@ const { values: given } = parseArgs({
     tokens: { type: "string", default: "4e6" },
     seed: { type: "string", default: "1" },
     threads: { type: "string", default: "1" },
+    /** Goes on from a folder that this program made, without the drills at the beginning; give another seed. */
+    from: { type: "string" },
     /** Also save every so many optimiser steps, to `<out>-<step>`. */
     "save-every": { type: "string", default: "0" },
   },
@@ -45,6 +47,8 @@ const recipe = {
   /** Traces that the tokenizer's merges are learned from. */
   tokenizerTraces: 12_000,
   batchTokens: 1024,
+  /** Weight of a choice, which is one token, beside the tokens of hints and drills. */
+  choiceWeight: 8,
   /** Traces that are sorted by length together, so that batches are even. */
   window: 512,
   peakLearningRate: 2e-3,
@@ -98,7 +102,10 @@ async function makeTokenizer(): Promise<{ readonly folder: string; readonly toke
   return { folder, tokenizer };
 }
 
-const { folder: tokenizerFolder, tokenizer } = await makeTokenizer();
+const { folder: tokenizerFolder, tokenizer } =
+  given.from === undefined
+    ? await makeTokenizer()
+    : { folder: given.from, tokenizer: await ModelTokenizer.load(given.from) };
 const endToken = tokenizer.endTokens[0]!;
 
 /** A trace as a row: its completion and the end token are scored. */
@@ -111,7 +118,7 @@ function rowOf({ prompt, completion }: Trace): TrainingSequence {
 
 /** Batches of rows of similar length, in an order that depends on the seed alone. */
 function* batchStream(): Generator<readonly TrainingSequence[], never> {
-  const traces = traceStream(seed + 1);
+  const traces = traceStream(seed + 1, given.from === undefined);
   for (let round = 0; ; round++) {
     const rows = Array.from({ length: recipe.window }, () => rowOf(traces.next().value));
     rows.sort((left, right) => left.tokens.length - right.tokens.length);
@@ -141,6 +148,11 @@ for (const { name } of table.parameters) {
   const view = weights.view(name);
   for (let i = 0; i < view.length; i++) view[i]! /= Math.sqrt(2 * config.layers);
 }
+if (given.from !== undefined) {
+  const earlier = await ModelFolder.open(given.from);
+  await earlier.readWeights(table, weights.flat);
+  await earlier.close();
+}
 const graphs = await TrainingGraphs.create(backend, config);
 const model = new TrainingModel(graphs, { weights, sharePrefixes: false });
 console.log(`${table.count} parameters, ${recipe.vocabularySize} tokens, end token ${endToken}`);
@@ -163,7 +175,15 @@ let smoothed = Number.NaN;
 for (let step = 0; seen < tokens; step++) {
   const rows = batches.next().value;
   const scored = rows.reduce((sum, { mask }) => sum + mask.reduce((count, one) => count + one, 0), 0);
-  const { logprobs } = model.trainOnTargets(rows, new Float32Array(scored).fill(1 / scored));
+  const weightOf = (row: TrainingSequence, token: number) =>
+    // A choice and its end token are all that a row of the recommender scores.
+    row.mask.indexOf(1) === row.tokens.length - 2 && token === row.tokens.length - 2
+      ? recipe.choiceWeight
+      : 1;
+  const slopes = rows.flatMap((row) =>
+    [...row.mask].flatMap((one, token) => (one === 1 ? [weightOf(row, token) / scored] : [])),
+  );
+  const { logprobs } = model.trainOnTargets(rows, Float32Array.from(slopes));
   const learningRate = rate(Math.min(step, steps));
   const { gradientNorm } = model.step({ learningRate, betas, weightDecay, maxGradientNorm });
   seen += rows.reduce((sum, row) => sum + row.tokens.length, 0);

@@ -96,9 +96,12 @@ const drillWorlds = 400;
 const longestList = (place: number): number =>
   4 + Math.max(0, Math.floor((16 * (place - drillWorlds / 2)) / (drillWorlds / 2)));
 
-/** The endless stream of pretraining examples: a fresh world, some requests, the next world. */
-export function* traceStream(seed: number): Generator<Trace, never> {
-  for (let place = 0; ; place++) {
+/**
+ * The endless stream of pretraining examples: a fresh world, some requests, the next world.
+ * @param drills false: without the short lists at the beginning.
+ */
+export function* traceStream(seed: number, drills = true): Generator<Trace, never> {
+  for (let place = drills ? 0 : drillWorlds; ; place++) {
     const random = stream("recommend", "pretrain", seed, place);
     const lands = practiceLands(random);
     if (place < drillWorlds) {
