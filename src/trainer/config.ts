@@ -249,6 +249,7 @@ function* assignmentFaults<Task>({
   policies,
   assign,
   teams,
+  search,
   optimizers,
 }: TrainOptions<Task>): Generator<string> {
   const agents = [...agentsOf(workflow).keys()];
@@ -265,7 +266,7 @@ function* assignmentFaults<Task>({
     if (!names.includes(policy))
       yield `assign.${agent}: there is no policy "${policy}"; there are ${names.join(", ")}.`;
   }
-  if (names.length < 2 || teams !== undefined) return;
+  if (names.length < 2 || teams !== undefined || search?.assign !== undefined) return;
   for (const agent of agents) {
     if (assign?.[agent] === undefined) {
       yield `assign.${agent}: missing; with ${names.length} policies (${names.join(", ")}) each agent must be assigned to one.`;

@@ -17,8 +17,14 @@ export function assignmentsOf({ assignment, teams }: TeamSettings): readonly Ass
   return teams.size === 0 ? [assignment] : [...teams.values()];
 }
 
-/** Policies that some agent may run on. */
-export function usedPolicies(settings: TeamSettings): ReadonlySet<string> {
+/** Policies that some agent may run on: all of them, where a search says who runs on what. */
+export function usedPolicies(
+  settings: TeamSettings & {
+    readonly policies: Readonly<Record<string, unknown>>;
+    readonly search?: { readonly assign?: unknown } | undefined;
+  },
+): ReadonlySet<string> {
+  if (settings.search?.assign !== undefined) return new Set(Object.keys(settings.policies));
   return new Set(assignmentsOf(settings).flatMap((assignment) => [...assignment.values()]));
 }
 

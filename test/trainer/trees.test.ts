@@ -14,6 +14,7 @@ import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
+import type { Trajectory } from "../../src/workflow/trajectory.ts";
 import { more, type RetryTask, retry, retryTasks, words } from "./retry-team.ts";
 import { toyTasks, toyTeam } from "./toy-team.ts";
 
@@ -209,6 +210,21 @@ describe("failures", () => {
       .flatMap(({ episodes }) => episodes.filter(({ parent, calls }) => parent === -1 && calls.length > 1));
     expect(lost.length).toBeGreaterThan(0);
   });
+});
+
+test("a search may say itself who runs on what, and all policies are trained", async () => {
+  const { method } = telling();
+  const search = {
+    plan: () => abMcts<Trajectory>({ nodes: 6, participants: ["a", "b"] }),
+    assign: (action: unknown) => ({ guesser: (action as { participant: string }).participant }),
+    branch: more,
+  };
+  const { teams: _, ...rest } = options(method, { run: "assigns", search, steps: 1 });
+  await train(rest, control);
+  const [step] = await steps("assigns");
+  expect(Object.keys(step.policies).sort()).toEqual(["a", "b"]);
+  expect(step.policies.a.sequences + step.policies.b.sequences).toBe(12);
+  expect(step.policies.b.sequences).toBeGreaterThan(0);
 });
 
 test("a run of one policy needs no teams, and a method with a sampler is refused", async () => {
