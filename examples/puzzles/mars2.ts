@@ -30,4 +30,5 @@ export default trainConfig({
   betas: [0.9, 0.95],
   evaluateEvery: 10,
   recordEpisodesEvery: 10,
+  run: "puzzles-mars2",
 });

@@ -1,21 +1,15 @@
 /** @file `evaluatePolicies`: the evaluation of a configuration by itself, on its policies as they are or as a checkpoint has them. */
 
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { loadTasks } from "../data/task-source.ts";
-import type { AnyPolicy } from "../engine/policy.ts";
-import { isTrainable } from "../engine/policy-spec.ts";
 import { checkScorers } from "../rewards/option-scores.ts";
-import { needsOf } from "../rewards/reward.ts";
 import { agentsOf } from "../workflow/workflow.ts";
-import { findCheckpoint } from "./checkpoint.ts";
 import { checkConfig, type TrainOptions, type TrainSettings } from "./config.ts";
 import { episodeRunner } from "./episode-runner.ts";
-import { RunFolderError, TrainConfigError } from "./errors.ts";
+import { TrainConfigError } from "./errors.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import { samplingOf } from "./evaluation-options.ts";
+import { openTrained } from "./open-trained.ts";
 import { consoleReporter, type Reporter } from "./reporter.ts";
-import { usedPolicies } from "./teams.ts";
 
 export interface EvaluateControl {
   /** A checkpoint, or a run whose newest one is meant. Default: the policies as their engines open them. */
@@ -51,24 +45,13 @@ export async function evaluatePolicies<Task>(
   }
   const tasks = await loadTasks(source, "evaluate", settings.workflow.task);
   const reporter = control.reporter ?? consoleReporter();
-  const checkpoint =
-    control.checkpoint === undefined
-      ? undefined
-      : await findCheckpoint(control.checkpoint, (text) => reporter.warn(text));
-  const opened = new Map<string, AnyPolicy>();
+  const began = performance.now();
+  const { policies, checkpoint, close } = await openTrained(settings, control.checkpoint, (text) =>
+    reporter.warn(text),
+  );
   try {
-    const began = performance.now();
-    const judges = settings.rewards === undefined ? [] : needsOf(settings.rewards).policies;
-    const trained = usedPolicies(settings);
-    for (const name of new Set([...trained, ...judges]))
-      opened.set(name, await settings.policies[name]!.open({ name, seed: settings.seed }));
-    if (settings.rewards !== undefined) checkScorers(settings.rewards, opened);
-    if (checkpoint !== undefined)
-      await restoreAll(
-        [...opened.values()].filter(({ name }) => trained.has(name)),
-        checkpoint.path,
-      );
-    const runner = episodeRunner({ settings, policies: opened, reporter, signal: control.signal });
+    if (settings.rewards !== undefined) checkScorers(settings.rewards, policies);
+    const runner = episodeRunner({ settings, policies, reporter, signal: control.signal });
     reporter.info(
       `evaluating ${describePlan(settings, tasks.length)}${checkpoint === undefined ? "" : ` · weights of ${checkpoint.path}`}`,
     );
@@ -85,7 +68,7 @@ export async function evaluatePolicies<Task>(
     return { ...evaluation, checkpoint: checkpoint?.path, seconds };
   } finally {
     reporter.close();
-    await Promise.all([...opened.values()].map((policy) => policy.close()));
+    await close();
   }
 }
 
@@ -104,19 +87,4 @@ function describePlan<Task>({ evaluation }: TrainSettings<Task>, tasks: number):
   const { samples, decoding } = evaluation;
   const how = decoding === undefined ? "" : typeof decoding === "string" ? `, ${decoding}` : ", sampled";
   return `${tasks} tasks${samples === 1 ? "" : ` × ${samples} episodes`}${how}`;
-}
-
-/** Every trainable policy that agents use must be in the checkpoint: half a team of another training is no team. */
-async function restoreAll(policies: readonly AnyPolicy[], checkpoint: string): Promise<void> {
-  const trainable = policies.filter(isTrainable);
-  const missing = trainable.filter(({ name }) => !existsSync(join(checkpoint, name)));
-  if (missing.length > 0) {
-    throw new RunFolderError({
-      code: "E_RUN_CHECKPOINT",
-      message: `The checkpoint ${checkpoint} has no weights of ${missing.map(({ name }) => `policy "${name}"`).join(", ")}.`,
-      hint: "evaluate a checkpoint of a run with the same policies, or name them as that run did.",
-      facts: { checkpoint, missing: missing.map(({ name }) => name) },
-    });
-  }
-  for (const policy of trainable) await policy.restore(join(checkpoint, policy.name));
 }

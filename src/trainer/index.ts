@@ -30,6 +30,7 @@ export {
   fineTune,
 } from "./fine-tune.ts";
 export type { LearningRate, LearningRateSchedule } from "./learning-rate.ts";
+export { type OpenPoliciesControl, openPoliciesOf, type TrainedPolicies } from "./open-trained.ts";
 export { consoleReporter, jsonReporter, type Reporter, type StepView, silentReporter } from "./reporter.ts";
 export type { EvaluationSummary, RunSummary } from "./summary.ts";
 export { type TrainControl, train } from "./train.ts";
