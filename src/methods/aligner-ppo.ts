@@ -15,15 +15,16 @@
 
 import { actionLoss, normalisedActions } from "./action-loss.ts";
 import type { MethodCard } from "./card.ts";
-import { MethodSettingsError, wrongSetting } from "./errors.ts";
-import type { BatchCall, Method, RewardedCall, RewardedEpisode } from "./method.ts";
+import { type Confidence, sureness } from "./confidence.ts";
+import { wrongSetting } from "./errors.ts";
+import type { BatchCall, Method } from "./method.ts";
 import { checkNumber } from "./number-setting.ts";
 
 export interface AlignerPpoSettings {
   /** Episodes per task. Default 1: nothing is compared within a group. */
   readonly groupSize?: number;
   /** How sure the agent was of a call, a factor of its reward; "none": 1. Default "likelihood", exp(mean ℓ). */
-  readonly confidence?: "likelihood" | "none" | ((call: RewardedCall, episode: RewardedEpisode) => number);
+  readonly confidence?: Confidence;
   /** "mean": REINFORCE, for a policy without a value head. Default "value" (official code). */
   readonly baseline?: "value" | "mean";
   /** ε. Default 0.2 (official code). */
@@ -81,7 +82,10 @@ export function alignerPpo(given: AlignerPpoSettings = {}): Method {
     updates: { epochs, minibatches: 1 },
     credit: (group) => ({
       advantages: group.map((episode) =>
-        Float64Array.from(episode.calls, (call) => call.reward * sureness(call, episode, confidence)),
+        Float64Array.from(
+          episode.calls,
+          (call) => call.reward * sureness("aligner-ppo", call, episode, confidence),
+        ),
       ),
       // What is compared is in other groups too.
       hasSignal: group.some(({ calls }) => calls.length > 0),
@@ -100,24 +104,6 @@ export function alignerPpo(given: AlignerPpoSettings = {}): Method {
     },
     loss: (input) => actionLoss(input, lossSettings),
   } satisfies Method);
-}
-
-function sureness(
-  call: RewardedCall,
-  episode: RewardedEpisode,
-  confidence: Required<AlignerPpoSettings>["confidence"],
-): number {
-  // Another policy's call, or one without tokens, is not trained here.
-  if (confidence === "none" || call.frozen === true || call.length === 0) return 1;
-  const value =
-    typeof confidence === "function" ? confidence(call, episode) : Math.exp(call.meanLogprob ?? Number.NaN);
-  if (Number.isFinite(value)) return value;
-  throw new MethodSettingsError({
-    code: "E_CONFIDENCE",
-    message: `aligner-ppo does not know how sure agent "${call.agent}" was of a call of episode ${episode.id ?? "?"}: its confidence is ${value}.`,
-    hint: 'give a function that returns a finite number for every call, or set `confidence: "none"`.',
-    facts: { agent: call.agent },
-  });
 }
 
 const filled = (batch: readonly BatchCall[], of: (i: number) => number) =>

@@ -50,7 +50,7 @@ export function randomGroups(
 /**
  * Rewards of the whole episode between 0 and 1, in a third of the episodes exactly 0 or 1, in terms `correct` (all of it),
  * `format` and `infeasible` (−1 or 0); in half of the episodes calls are rewarded on their own too. Calls of "lead", of
- * "helper", and sometimes of "helper" in a child workflow, each with a term `contribution`; the same few prompts come
+ * "helper", and sometimes of "helper" in a child workflow, all of one policy, each with a term `contribution`; the same few prompts come
  * back. Every second episode shares its first call with the one before.
  */
 export function randomEpisode({ random, group, sample, earlier }: RandomEpisode): RewardedEpisode {
@@ -69,7 +69,14 @@ export function randomEpisode({ random, group, sample, earlier }: RandomEpisode)
   const calls = places.map((place, id): RewardedCall => {
     const own = rewardsCalls ? random.integer(5) / 4 : 0;
     const contribution = random.integer(1000) / 1000;
-    const facts = { ...place, id, reward: reward + own, own, terms: { ...terms, contribution } };
+    const facts = {
+      ...place,
+      policy: "policy",
+      id,
+      reward: reward + own,
+      own,
+      terms: { ...terms, contribution },
+    };
     const length = 1 + random.integer(4);
     const state = id === 0 ? `task ${group}` : `state ${random.integer(3)}`;
     const truncated = random.integer(8) === 0;
@@ -147,7 +154,7 @@ export function randomBatch(method: Method, options: RandomBatchOptions = {}): R
         return [
           {
             ...{ episode: episode.id ?? `${k}/${i}`, agent, occurrence, scope, order: id, length },
-            ...{ task, dataset, terms, credit: advantages[i]![j]! },
+            ...{ task, dataset, terms, credit: advantages[i]![j]!, policy: call.policy ?? "policy" },
             oldLogprobs: numbers(length, -3, -0.1),
             referenceLogprobs: numbers(length, -3, -0.1),
             ...(heads > 0 ? { values: numbers(length * heads, -1, 1) } : {}),

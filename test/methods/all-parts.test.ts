@@ -127,6 +127,7 @@ describe.each(cards.map(({ name, stage }) => [name, stage] as const))("%s, %s", 
       calls: [
         {
           agent: "a",
+          policy: "policy",
           occurrence: 0,
           scope: "",
           id: 0,

@@ -25,9 +25,11 @@ export interface BestOnlySettings {
 }
 
 /** @throws MethodSettingsError E_METHOD_SETTING */
-export function bestOnly(
-  given: BestOnlySettings = {},
-): AdvantagePart & { readonly compares: "steps"; readonly gives: "advantages" } {
+export function bestOnly(given: BestOnlySettings = {}): AdvantagePart & {
+  readonly compares: "steps";
+  readonly judges: "episodes";
+  readonly gives: "advantages";
+} {
   const { keep = "right", threshold = 1, value = episodeValue } = given;
   if (!["right", "best", "all"].includes(keep))
     throw wrongSetting("bestOnly", "keep", keep, '"right", "best" or "all"');
@@ -36,6 +38,7 @@ export function bestOnly(
     stage: "advantage",
     name: "best-only",
     compares: "steps",
+    judges: "episodes",
     gives: "advantages",
     settings: { keep, threshold },
     advantages: (groups) =>

@@ -24,14 +24,17 @@ export interface BestAgainstWorstSettings {
   readonly isFeasible?: (episode: RewardedEpisode) => boolean;
 }
 
-export function bestAgainstWorst(
-  given: BestAgainstWorstSettings = {},
-): AdvantagePart & { readonly compares: "episodes"; readonly gives: "pairs" } {
+export function bestAgainstWorst(given: BestAgainstWorstSettings = {}): AdvantagePart & {
+  readonly compares: "episodes";
+  readonly judges: "episodes";
+  readonly gives: "pairs";
+} {
   const { value = episodeValue, isFeasible } = given;
   return Object.freeze({
     stage: "advantage",
     name: "best-against-worst",
     compares: "episodes",
+    judges: "episodes",
     gives: "pairs",
     settings: { feasibility: isFeasible !== undefined },
     advantages: (groups) =>

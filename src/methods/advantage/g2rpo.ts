@@ -44,12 +44,14 @@ export function transportedToNormal(values: readonly number[]): Float64Array {
 
 export function g2rpoAdvantage({ filter = true }: G2rpoAdvantageSettings = {}): AdvantagePart & {
   readonly compares: "episodes";
+  readonly judges: "episodes";
   readonly gives: "advantages";
 } {
   return Object.freeze({
     stage: "advantage",
     name: "g2rpo",
     compares: "episodes",
+    judges: "episodes",
     gives: "advantages",
     settings: { filter },
     advantages: (groups) => advantagesOf(groups, filter),

@@ -45,6 +45,7 @@ const promptOf = ({ state }: RewardedCall) => state;
 /** @throws MethodSettingsError E_METHOD_SETTING */
 export function gigpoAdvantage(given: GigpoAdvantageSettings = {}): AdvantagePart & {
   readonly compares: "episodes";
+  readonly judges: "episodes";
   readonly gives: "advantages";
 } {
   const settings: Required<GigpoAdvantageSettings> = {
@@ -70,6 +71,7 @@ export function gigpoAdvantage(given: GigpoAdvantageSettings = {}): AdvantagePar
     stage: "advantage",
     name: "gigpo",
     compares: "episodes",
+    judges: "episodes",
     gives: "advantages",
     settings: { ...settings, anchor: anchor === promptOf ? "the exact prompt" : "a function of the caller" },
     advantages: (groups) => groups.map((judged) => ofGroup(judged, settings)),

@@ -33,11 +33,14 @@ export interface GroupAdvantageSettings {
 }
 
 type Compares<Given extends GroupAdvantageSettings> = Given["baseline"] extends "none" ? "steps" : "episodes";
+// Which episode is left out depends on whose copy of a shared call it is.
+type Judges<Given extends GroupAdvantageSettings> = Given["baseline"] extends "others" ? "episodes" : "calls";
 
 export function groupAdvantage<const Given extends GroupAdvantageSettings>(
   given: Given = {} as Given,
-): Omit<AdvantagePart, "compares" | "gives"> & {
+): Omit<AdvantagePart, "compares" | "gives" | "judges"> & {
   readonly compares: Compares<Given>;
+  readonly judges: Judges<Given>;
   readonly gives: "advantages";
 } {
   const settings: Required<GroupAdvantageSettings> = {
@@ -61,6 +64,7 @@ export function groupAdvantage<const Given extends GroupAdvantageSettings>(
     name: "group",
     // Without a baseline nothing is compared, so one episode is enough.
     compares: (settings.baseline === "none" ? "steps" : "episodes") as Compares<Given>,
+    judges: (settings.baseline === "others" ? "episodes" : "calls") as Judges<Given>,
     gives: "advantages",
     settings,
     advantages: (groups: readonly JudgedGroup[]) => groups.map((judged) => groupAdvantages(judged, settings)),

@@ -17,12 +17,14 @@ import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
 
 export function leaveOneOut(): AdvantagePart & {
   readonly compares: "episodes";
+  readonly judges: "episodes";
   readonly gives: "advantages";
 } {
   return Object.freeze({
     stage: "advantage",
     name: "leave-one-out",
     compares: "episodes",
+    judges: "episodes",
     gives: "advantages",
     settings: {},
     advantages: (groups) => groups.map(ofGroup),
