@@ -181,4 +181,17 @@ describe("connectedGraph", () => {
     expect(connectedGraph(embedded(triples))(query).triples).toEqual([triples[1]]);
     expect(connectedGraph(embedded(triples), { tree: "maximum" })(query).triples).toEqual([triples[0]]);
   });
+
+  it("begins with what the seeds lead to, not with what hangs on a seed of high rank", () => {
+    const spokes = ["x", "y", "z"].map((name) => t("Ayo", "capital", name));
+    const triples = [
+      ...spokes,
+      t("Ayo", "region", "Hub"),
+      t("Bel", "region", "Hub"),
+      t("Cor", "region", "Hub"),
+    ];
+    const found = connectedGraph(embedded(triples))({ text, seeds: ["Ayo", "Bel"] }).triples;
+    expect(found[0]).toEqual(triples[5]);
+    expect(new Set(found.slice(1, 3))).toEqual(new Set([triples[3], triples[4]]));
+  });
 });

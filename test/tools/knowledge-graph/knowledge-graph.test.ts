@@ -133,6 +133,11 @@ describe("hashedWords", () => {
     expect(to("Côte d'Ivoire", "COTE D IVOIRE")).toBeCloseTo(1, 6);
   });
 
+  it("lets collisions cancel: features come with both signs", () => {
+    const values = Array.from({ length: 40 }, (_, i) => hashedWords(1)(`${i}`)[0]!);
+    expect(new Set(values.map(Math.sign))).toEqual(new Set([1, -1]));
+  });
+
   it("refuses a width that is none", () => {
     expect(thrown(() => hashedWords(0)).code).toBe("E_GRAPH_SETTING");
   });
