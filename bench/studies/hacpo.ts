@@ -103,6 +103,7 @@ export const study: Study = {
   name: "hacpo",
   title: "HACPO on programming puzzles",
   along: "solved",
+  against: { arm: "gspo", measures: ["solved"] },
   measures: ["solved.small", "solved.large", "solved"],
   about:
     "Share of held-out puzzles solved by one sample of each policy alone. GSPO ×2 samples and trains on twice as many answers; the others sample the same number.",

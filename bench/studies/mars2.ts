@@ -133,6 +133,7 @@ export const study: Study = {
   name: "mars2",
   title: "MARS² on programming puzzles",
   measures: ["pass@1", "pass@1 (search)", "pass@N", "solved"],
+  against: { arm: "grpo", measures: ["pass@1", "pass@1 (search)"] },
   about:
     "pass@1: one sample of the large policy alone. pass@1 (search), pass@N: trees of 8 nodes by the arm's own policies, public tests choose, hidden tests decide. solved: pass@1, mean over the arm's policies.",
   arms: [

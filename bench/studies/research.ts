@@ -36,6 +36,7 @@ export const study: Study = {
   name: "research",
   title: "M-GRPO on the research example",
   measures: ["f1", "em"],
+  against: { arm: "m-grpo", measures: ["f1"] },
   about: "Held-out F1 and exact match of 240 questions, greedy.",
   arms: (Object.keys(variants) as Variant[]).map(arm),
 };

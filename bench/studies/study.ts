@@ -35,6 +35,8 @@ export interface Study {
   readonly measures: readonly string[];
   /** A measure that is also shown against sampled tokens. Default: none. */
   readonly along?: string;
+  /** Differences of these measures to the same seeds of one arm, in columns of their own. Default: none. */
+  readonly against?: { readonly arm: string; readonly measures: readonly string[] };
   /** Under the table. */
   readonly about: string;
   readonly arms: readonly Arm[];

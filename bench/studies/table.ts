@@ -25,7 +25,13 @@ const shown = ({ mean, interval }: Estimate): string =>
     ? mean.toFixed(3)
     : `${mean.toFixed(3)} [${interval[0].toFixed(3)}, ${interval[1].toFixed(3)}]`;
 
-function row({ measures }: Study, name: string, line: string, outcomes: readonly Outcome[]): string {
+function row(
+  { measures }: Study,
+  name: string,
+  line: string,
+  outcomes: readonly Outcome[],
+  differences: readonly string[],
+): string {
   const cell = (of: (outcome: Outcome) => number | undefined) => {
     const values = outcomes.flatMap((outcome) => {
       const value = of(outcome);
@@ -37,9 +43,27 @@ function row({ measures }: Study, name: string, line: string, outcomes: readonly
   return `| ${[
     `**${name}**: ${line}`,
     ...measures.map((measure) => cell(({ after }) => after[measure])),
+    ...differences,
     `${(tokens / 1000).toFixed(1)}k`,
     String(outcomes.length),
   ].join(" | ")} |`;
+}
+
+/** Seed by seed, so that what a seed does to both arms falls out. */
+function differencesOf(study: Study, arm: Arm): readonly string[] {
+  const { against } = study;
+  if (against === undefined) return [];
+  const other = study.arms.find(({ name }) => name === against.arm)!;
+  return against.measures.map((measure) => {
+    if (other === arm) return "";
+    const values = studySeeds.flatMap((seed) => {
+      const [own, base] = [arm, other].map(
+        (one) => lines.get(lineKey(study.name, one, seed))?.outcome?.after[measure],
+      );
+      return own === undefined || base === undefined ? [] : [own - base];
+    });
+    return values.length === 0 ? "" : shown(estimate(values));
+  });
 }
 
 function outcomesOf(study: Study, arm: Arm): readonly Outcome[] {
@@ -47,14 +71,16 @@ function outcomesOf(study: Study, arm: Arm): readonly Outcome[] {
 }
 
 function table(study: Study): string {
-  const columns = ["arm", ...study.measures, "sampled tokens", "seeds"];
+  const { against } = study;
+  const compared = (against?.measures ?? []).map((measure) => `${measure} − ${against!.arm}'s`);
+  const columns = ["arm", ...study.measures, ...compared, "sampled tokens", "seeds"];
   const rows = study.arms.flatMap((arm) => {
     const found = studySeeds.map((seed) => lines.get(lineKey(study.name, arm, seed)));
     const outcomes = outcomesOf(study, arm);
     const errors = found.flatMap((line) => (line?.outcome === undefined ? (line?.error ?? []) : []));
     if (outcomes.length === 0 && errors.length === 0) return [];
     if (outcomes.length === 0) return [`| **${arm.name}**: failed: ${errors[0]!.split("\n")[0]} |`];
-    return [row(study, arm.name, arm.line, outcomes)];
+    return [row(study, arm.name, arm.line, outcomes, differencesOf(study, arm))];
   });
   const starts = study.arms.flatMap((arm) =>
     studySeeds.flatMap((seed) => {

@@ -69,6 +69,7 @@ export const study: Study = {
   name: "tree-grpo",
   title: "Trees of turns against chains on atlas",
   measures: ["f1", "em"],
+  against: { arm: "chains", measures: ["f1"] },
   about: "Held-out F1 and exact match of 180 questions, greedy.",
   arms: [
     arm("chains", "GRPO, eight episodes a question", () => grpo({ groupSize: 8 }), false),
