@@ -63,6 +63,8 @@ export {
   type TrainedApart,
   type TrainedPolicies,
   type TrainOptions,
+  type TreePlan,
+  type TreeSampling,
   train,
   trainApart,
   trainConfig,

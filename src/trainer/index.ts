@@ -35,3 +35,4 @@ export { consoleReporter, jsonReporter, type Reporter, type StepView, silentRepo
 export type { EvaluationSummary, RunSummary } from "./summary.ts";
 export { type TrainControl, train } from "./train.ts";
 export { describeEpisode } from "./transcript.ts";
+export type { TreePlan, TreeSampling } from "./tree-sampling.ts";

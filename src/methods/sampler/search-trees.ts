@@ -1,6 +1,8 @@
 /**
  * @file For runs with `search`: the episodes of a task are the nodes of a search tree, which the run grows and not the
  * method. It lets credit over branching episodes compose, and asks for nothing itself.
+ *
+ * Source: ours; MARS² (arXiv 2604.14564) trains on such trees.
  */
 
 import type { MethodCard } from "../card.ts";
