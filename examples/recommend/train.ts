@@ -42,7 +42,8 @@ export default trainConfig({
   rewards: informationGain<RecommendTask>("gain", {
     policy: "recommender",
     recommender: "recommender",
-    agents: ["selector", "aligner"],
+    // The recommender learns from the right letter, not from its reward; every agent must have one.
+    agents: ["selector", "aligner", "recommender"],
     question: ({ result }) => questionOf(result),
     baseline: ({ task }) => promptWithout(task),
     logOptions: false,
