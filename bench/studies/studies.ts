@@ -5,6 +5,7 @@ import type { Study } from "./study.ts";
 const files: Readonly<Record<string, () => Promise<{ readonly study: Study }>>> = {
   hacpo: () => import("./hacpo.ts"),
   mars2: () => import("./mars2.ts"),
+  recommend: () => import("./recommend.ts"),
   research: () => import("./research.ts"),
   "tree-grpo": () => import("./tree-grpo.ts"),
 };
