@@ -5,69 +5,11 @@
  * Symbols: G episodes in a group, S scored tokens of a microbatch, N sequences and T tokens of the policy's whole batch.
  */
 
-/** One model call of an episode, as credit sees it. */
-export interface RewardedCall {
-  readonly agent: string;
-  /** Who answered. Default: unknown. */
-  readonly policy?: string;
-  /** The agent's how-manieth call in its scope: its turn. Default 0. */
-  readonly occurrence?: number;
-  /** Child workflow; "" or absent for the episode's own. */
-  readonly scope?: string;
-  /** Everything that this call is rewarded with. */
-  readonly reward: number;
-  /** The part of `reward` that only this call gets; the rest counts for other calls of the agent too. Default: all of it. */
-  readonly own?: number;
-  /** `reward` by the names of its terms. Default: unknown. */
-  readonly terms?: Readonly<Record<string, number>>;
-  /** Sampled tokens; a call with 0 is in no batch. Default: some. */
-  readonly length?: number;
-  /** Its place among all calls of the episode, in the order of issue. Default: its place in this list. */
-  readonly id?: number;
-  /**
-   * Which sampling it is: calls of branched episodes that were sampled once and are shared have the same one. Default:
-   * one of its own.
-   */
-  readonly node?: string;
-  /** What it was asked, exactly: equal prompts have equal states. Default: unknown. */
-  readonly state?: string;
-  /** Cut by `maxTokens` or the context. Default false. */
-  readonly truncated?: boolean;
-  readonly text?: string;
-  /** Mean log-prob of its sampled tokens under the weights that sampled them. Default: unknown. */
-  readonly meanLogprob?: number;
-  /** By a policy that is not trained: others may learn from it, and it is in no batch itself. Default false. */
-  readonly frozen?: boolean;
-}
+import type { GroupSampler } from "./group-sampler.ts";
+import type { RewardedEpisode, RewardedGroup } from "./rewarded-group.ts";
 
-export interface RewardedEpisode {
-  /** Trajectory-level reward: the value of an episode without calls. */
-  readonly reward: number;
-  readonly calls: readonly RewardedCall[];
-  readonly id?: string;
-  /** `reward` by the names of its terms. Default: unknown. */
-  readonly terms?: Readonly<Record<string, number>>;
-  /** What the workflow returned. */
-  readonly result?: unknown;
-  /** From the store of earlier steps, and not sampled now. Default false. */
-  readonly recalled?: boolean;
-  /** Which of the run's teams sampled it, where a run has teams. */
-  readonly team?: string;
-  /**
-   * Where the group is a search tree: the place in the group of the episode that it grew from, −1 for a child of the
-   * root. It is smaller than its own place.
-   */
-  readonly parent?: number;
-}
-
-/** Episodes of one task that are compared with each other. */
-export interface RewardedGroup {
-  /** The same for the same task in every step. */
-  readonly task: string;
-  /** What kind of task: the task's own `dataset` field, where it has one that is a string; else "". */
-  readonly dataset: string;
-  readonly episodes: readonly RewardedEpisode[];
-}
+export type { GroupSampler, RememberedEpisode, SamplingRequest, SamplingView } from "./group-sampler.ts";
+export type { RewardedCall, RewardedEpisode, RewardedGroup } from "./rewarded-group.ts";
 
 export interface GroupCredit {
   /** [G][calls] advantage of each call, for all its tokens. */
@@ -288,55 +230,6 @@ export interface Method {
   loss(input: LossInput): LossOutput;
   /** Once a step, after the updates: the place to learn from it. */
   observe?(facts: StepFacts): void;
-}
-
-/** What a sampler may ask for, after a wave of episodes has been rewarded. Closed. */
-export type SamplingRequest =
-  /** More episodes of a group's task. */
-  | { readonly kind: "episodes"; readonly group: number; readonly count: number }
-  /** A branch of an episode: it is replayed up to call `at`, which is sampled anew, with all that follows. */
-  | { readonly kind: "branch"; readonly group: number; readonly episode: number; readonly at: number }
-  /** Another task, as a group of its own with `groupSize` episodes. */
-  | { readonly kind: "task" }
-  /** The group is not trained on; what was sampled of it counts in the budget. */
-  | { readonly kind: "drop"; readonly group: number }
-  /** A remembered episode joins the group. */
-  | { readonly kind: "recall"; readonly group: number; readonly episode: string }
-  /** An episode leaves its group; it is not trained on, nor compared with. */
-  | { readonly kind: "omit"; readonly group: number; readonly episode: number };
-
-export interface RememberedEpisode {
-  readonly id: string;
-  readonly step: number;
-  readonly reward: number;
-}
-
-export interface SamplingView {
-  readonly step: number;
-  /** Waves sampled so far, from 1. */
-  readonly wave: number;
-  /** Groups that a step is meant to have. */
-  readonly tasksPerStep: number;
-  /** In the order in which they were begun; a dropped one stays in its place. */
-  readonly groups: readonly (RewardedGroup & { readonly dropped: boolean })[];
-  /** What is remembered of a task, oldest first. */
-  readonly remembered: (task: string) => readonly RememberedEpisode[];
-  /** Keyed by seed, step and wave. */
-  readonly random: { integer(below: number): number };
-}
-
-/** Decides what is sampled in a step, wave by wave, from rewards. */
-export interface GroupSampler {
-  readonly name: string;
-  /** Episodes per task in the first wave. */
-  readonly groupSize: number;
-  /** What comes next; none: it is enough. Pure. */
-  next(view: SamplingView): readonly SamplingRequest[];
-  /** [episodes] which of a group that was trained on are to be remembered; the newest `capacity` a task stay. */
-  readonly memory?: {
-    readonly capacity: number;
-    readonly keep: (group: RewardedGroup) => readonly boolean[];
-  };
 }
 
 export function addStatistics(left: LossStatistics, right: LossStatistics): LossStatistics {
