@@ -12,7 +12,7 @@ export interface AgentReport {
   readonly calls: number;
   readonly promptTokens: { readonly mean: number; readonly largest: number };
   readonly outputTokens: { readonly mean: number; readonly largest: number };
-  /** Share of outputs cut by `maxTokens` or the context. */
+  /** Share of outputs cut by `maxTokens` or the context. Not with `maxTokens` of 1: one token was all that was asked for. */
   readonly truncated: number;
   /** Share of outputs that the parser took. */
   readonly parsed: number;
@@ -128,6 +128,9 @@ function callsByAgent(trajectories: readonly Trajectory[]): Map<string, CallReco
   return byAgent;
 }
 
+/** Tokens of an output. */
+const written = ({ output, usage }: CallRecord) => usage?.outputTokens ?? output.length;
+
 function reportAgent(agent: string, calls: readonly CallRecord[]): AgentReport {
   const share = (test: (call: CallRecord) => boolean) => calls.filter(test).length / calls.length;
   const size = (of: (call: CallRecord) => number) => ({
@@ -139,8 +142,10 @@ function reportAgent(agent: string, calls: readonly CallRecord[]): AgentReport {
     agent,
     calls: calls.length,
     promptTokens: size(({ prompt, usage }) => usage?.promptTokens ?? prompt.length),
-    outputTokens: size(({ output, usage }) => usage?.outputTokens ?? output.length),
-    truncated: share(({ stopReason }) => stopReason === "length" || stopReason === "context"),
+    outputTokens: size(written),
+    truncated: share(
+      (call) => call.stopReason === "context" || (call.stopReason === "length" && written(call) > 1),
+    ),
     // A call that asked for tools was not given to the parser.
     parsed: share(({ parse }) => parse?.ok !== false),
     ...(refused === undefined ? {} : { refused }),

@@ -113,6 +113,40 @@ describe("outputs that cannot succeed are named first, and the tasks are not bla
     expect(second).toMatchObject({ code: "no signal", text: expect.not.stringContaining("too hard") });
   });
 
+  test("an agent that may write one token is not cut off by that, but by its context it is", async () => {
+    const judge = agent("judge", { prompt: () => "A or B:", maxTokens: 1 });
+    const team = workflow("judges", { agents: { judge } }, async ({ agents, reward }) => {
+      const { text } = await agents.judge();
+      reward(text === "A" ? 1 : 0);
+    });
+    const all: Trajectory[] = [];
+    for (const [sample, text] of ["A", "B"].entries()) {
+      // A scripted policy's tokens are letters: the second one does not fit.
+      const policy = await scriptedPolicy({ answer: () => `${text} or so` }).open({ name: "p", seed: 0 });
+      all.push(
+        await runEpisode({
+          workflow: team,
+          task: {},
+          policies: new Map([["p", policy]]),
+          assignment: new Map([["judge", "p"]]),
+          stage: "train",
+          identity: { purpose: "dry", step: 0, group: 0, task: 0, sample },
+          seed: 0,
+        }),
+      );
+    }
+    expect(all.map(({ calls }) => [calls[0]!.text, calls[0]!.stopReason])).toEqual([
+      ["A", "length"],
+      ["B", "length"],
+    ]);
+    expect(codes(all)).toEqual([]);
+    const full = all.map((one) => ({
+      ...one,
+      calls: one.calls.map((call) => ({ ...call, stopReason: "context" as const })),
+    }));
+    expect(codes(full)).toEqual(["truncation"]);
+  });
+
   test("the parser, with its commonest reason and an example", async () => {
     const all = await episodes([["?a", "?b", "c"].map((text) => ({ text, reward: 0 }))]);
     expect(findingsOf(reportEpisodes(all))[0]).toMatchObject({
