@@ -139,7 +139,7 @@ export function* microbatches<
 
 /**
  * The rows in `count` parts whose sizes differ by one at most (by one link's rows), drawn anew each epoch. Texts that were
- * given come after what was sampled (HACPO: own episodes first).
+ * given come after what was sampled (HACPO: own episodes first); one that is linked to a sampled call goes with it.
  */
 export function minibatches(
   rows: readonly Row[],
@@ -148,7 +148,7 @@ export function minibatches(
 ): (readonly Row[])[] {
   if (count === 1) return [rows];
   const all = units(rows);
-  const isGiven = ([first]: readonly Row[]) => first!.given;
+  const isGiven = (unit: readonly Row[]) => unit.every((row) => row.given);
   const shuffled = [
     ...stream(...key).shuffled(all.filter((unit) => !isGiven(unit))),
     ...stream(...key, "given").shuffled(all.filter(isGiven)),
