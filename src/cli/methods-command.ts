@@ -80,7 +80,7 @@ export function describeCard(card: MethodCard): string {
     // A long value has its source below it.
     return short(value)
       ? hanging(head + value.padEnd(middle), from)
-      : `${head}${value}\n${hanging(" ".repeat(left + middle), from)}`;
+      : `${hanging(head, value)}\n${hanging(" ".repeat(left + middle), from)}`;
   };
   return [
     `${title} (${name}, ${stage})`,
@@ -98,7 +98,9 @@ export function describeCard(card: MethodCard): string {
 }
 
 function shownValue(value: unknown): string {
-  return typeof value === "number" || value === undefined ? String(value) : JSON.stringify(value);
+  if (typeof value === "number" || value === undefined) return String(value);
+  // On one line, with spaces at which it may be broken.
+  return JSON.stringify(value, undefined, 1).replace(/\s*\n\s*/g, " ");
 }
 
 /** `head`, then the text beside it, its further lines as far in. */

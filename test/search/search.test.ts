@@ -305,13 +305,3 @@ describe("metrics", () => {
     expect(() => selectNode(tree, { score: () => Number.NaN })).toThrow(/score or rank NaN/);
   });
 });
-
-test("the overhead of a node is small", async () => {
-  const grow = (seed: number) => search(options(64, { key: key(seed) }));
-  await grow(0);
-  const began = performance.now();
-  for (let i = 1; i <= 20; i++) await grow(i);
-  const perNode = ((performance.now() - began) * 1000) / (20 * 64);
-  // The aim is 100 µs; the margin is for machines that do other things too.
-  expect(perNode).toBeLessThan(500);
-});
