@@ -11,7 +11,7 @@ import { collectApart, trainApart } from "troupe";
 import { researchRecipe } from "./recipe.ts";
 import { researchTasks } from "./tasks.ts";
 
-const [store = "runs/research-apart/store", role, steps = "40"] = process.argv.slice(2);
+const [store = "runs/research-apart-store", role, steps = "40"] = process.argv.slice(2);
 const config = {
   ...researchRecipe("m-grpo", {
     run: "research-apart",

@@ -1,5 +1,6 @@
 /** @file What the processes of a run that is trained apart are told, and what cannot be done apart. */
 
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import type { TrainOptions, TrainSettings } from "../config.ts";
 import { configRecord } from "../config-record.ts";
 import type { Reporter } from "../reporter.ts";
@@ -8,7 +9,10 @@ import { ApartError } from "./errors.ts";
 
 /** Of a run whose policies are trained by processes of their own. Every process is given the same. */
 export interface ApartOptions<Task> extends TrainOptions<Task> {
-  /** A folder that all processes of the run see, on one machine or on a shared disk. One run a folder. */
+  /**
+   * A folder that all processes of the run see, on one machine or on a shared disk. One run a folder, and not inside the
+   * run's own, which is moved aside when a new run begins.
+   */
   readonly store: string;
 }
 
@@ -41,7 +45,17 @@ export function checkControl({ timeout = Infinity, sayAfter = 10, beat = 2 }: Ap
 }
 
 /** @throws ApartError E_APART_SETTING */
-export function checkApart(settings: Pick<TrainSettings<unknown>, "staleness">): void {
+export function checkApart(
+  store: string,
+  settings: Pick<TrainSettings<unknown>, "staleness" | "run" | "runsFolder">,
+): void {
+  const run = join(settings.runsFolder, settings.run);
+  const within = relative(resolve(run), resolve(store));
+  if (within === "" || !(within === ".." || within.startsWith(`..${sep}`) || isAbsolute(within)))
+    throw setting(
+      `the store ${store} lies in the run's folder ${run}, which is moved aside when a new run begins`,
+      `take a folder outside it, such as ${run}-store.`,
+    );
   if (settings.staleness > 0)
     throw setting(
       `\`staleness\` is ${settings.staleness}, and the controller samples with the newest weights of all policies alone`,

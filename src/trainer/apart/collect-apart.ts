@@ -47,7 +47,7 @@ export async function collectApart<Task>(
 ): Promise<RunSummary> {
   const { store: path, ...rest } = options;
   const settings = checkConfig<Task>(rest);
-  checkApart(settings);
+  checkApart(path, settings);
   const { timeout, sayAfter, beat } = checkControl(control);
   const { workflow, memory } = settings;
   const tasks = await loadTasks(settings.tasks, "tasks", workflow.task);

@@ -47,7 +47,7 @@ export async function trainApart<Task>(
 ): Promise<TrainedApart> {
   const { store: path, policy: name, ...rest } = options;
   const settings = checkConfig<Task>(rest);
-  checkApart(settings);
+  checkApart(path, settings);
   const { timeout, sayAfter, beat } = checkControl(control);
   if (!usedPolicies(settings).has(name)) throw noSuchPolicy(name, [...usedPolicies(settings)]);
   const reporter = control.reporter ?? consoleReporter();

@@ -193,6 +193,14 @@ test("what does not belong together is refused", async () => {
     code: "E_APART_SETTING",
   });
   expect(existsSync(join(root, "other", "apart", "summary.json"))).toBe(false);
+  // A new run moves the folder aside in which the store would lie.
+  for (const inside of [join(root, "other", "apart"), join(root, "other", "apart", "store")]) {
+    const refused = { code: "E_APART_SETTING", hint: expect.stringContaining("apart-store") };
+    await expect(collectApart({ ...other, store: inside }, quiet)).rejects.toMatchObject(refused);
+    const trainer = { ...other, store: inside, policy: "first" };
+    await expect(trainApart(trainer, quiet)).rejects.toMatchObject(refused);
+  }
+  expect(existsSync(join(root, "other", "apart", "store"))).toBe(false);
 });
 
 test("samples that were changed on the disk are refused, and weights too", async () => {
