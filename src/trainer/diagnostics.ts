@@ -9,6 +9,8 @@ export { type EpisodeReport, reportEpisodes } from "./episode-report.ts";
 export type FindingCode =
   /** Episodes failed. */
   | "failures"
+  /** No agent was asked in any episode, and yet they ended. */
+  | "no calls"
   /** Most outputs of an agent end because no more tokens were allowed. */
   | "truncation"
   /** An agent's parser refuses most outputs. */
@@ -49,6 +51,13 @@ export function findingsOf(report: EpisodeReport): readonly Finding[] {
       code: "failures",
       text: `${failed} of ${episodes} episodes failed and are left out (${counts.join(", ")}); for example: ${failure.message}`,
       hint: failure.hint ?? `look at where it says "${failure.boundary}": ${boundaryHints[failure.boundary]}`,
+    });
+  }
+  if (agents.length === 0 && failed < episodes) {
+    findings.push({
+      code: "no calls",
+      text: `${episodes - failed} of ${episodes} episodes ended well, and none of them asked an agent.`,
+      hint: "look at how the workflow begins: a task without a field that it needs may make it end at once.",
     });
   }
   for (const { agent, truncated, outputTokens, parsed, refused, empty, distinct, example, calls } of agents) {
@@ -94,6 +103,10 @@ const boundaryHints: Readonly<Record<string, string>> = {
   internal: "Troupe itself; please report it",
 };
 
+/** One group says little of the others. */
+const theTasks = (groups: number) =>
+  groups === 1 ? "this task, and perhaps the others (--dry runs more groups), is" : "the tasks are";
+
 /** `explained`: something was found that makes outputs worthless, so the tasks are not to blame yet. */
 function signalFindings({ groups, reward, episodes, failed }: EpisodeReport, explained: boolean): Finding[] {
   const { count, withoutSpread, atMost, atLeast } = groups;
@@ -120,7 +133,7 @@ function signalFindings({ groups, reward, episodes, failed }: EpisodeReport, exp
     return [
       {
         code: "too easy",
-        text: `${seen}; ${atMost === withoutSpread ? "they are" : `${atMost} of them are`} at the top, so the tasks are too easy for the policy as it is.`,
+        text: `${seen}; ${atMost === withoutSpread ? "they are" : `${atMost} of them are`} at the top, so ${theTasks(count)} too easy for the policy as it is.`,
         hint: "take harder tasks, or a finer reward that still tells good answers from very good ones.",
       },
     ];
@@ -129,7 +142,7 @@ function signalFindings({ groups, reward, episodes, failed }: EpisodeReport, exp
     return [
       {
         code: "too hard",
-        text: `${seen}; ${atLeast === withoutSpread ? "they are" : `${atLeast} of them are`} at the bottom, so the tasks are too hard for the policy as it is.`,
+        text: `${seen}; ${atLeast === withoutSpread ? "they are" : `${atLeast} of them are`} at the bottom, so ${theTasks(count)} too hard for the policy as it is.`,
         hint: "take easier tasks first, more episodes a group, or a reward that also pays for part of the answer.",
       },
     ];

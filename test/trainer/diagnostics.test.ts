@@ -92,6 +92,13 @@ describe("groups without signal", () => {
     expect(codes(await episodes(between))).toEqual(["no signal"]);
   });
 
+  test("of one group nothing is concluded for all tasks", async () => {
+    const one = findingsOf(reportEpisodes(await episodes([group(0, 0)])))[0]!.text;
+    const two = findingsOf(reportEpisodes(await episodes([group(0, 0), group(0, 0)])))[0]!.text;
+    expect(one).toContain("so this task, and perhaps the others (--dry runs more groups), is too hard");
+    expect(two).toContain("so the tasks are too hard");
+  });
+
   test("a group with one complete episode is not judged", async () => {
     const all = await episodes([[{ text: "a", reward: 0 }]]);
     expect(reportEpisodes(all).groups).toMatchObject({ run: 1, count: 0 });
@@ -101,6 +108,13 @@ describe("groups without signal", () => {
 
 describe("outputs that cannot succeed are named first, and the tasks are not blamed", () => {
   const cut = { text: "much too long for it", reward: 0 };
+
+  test("episodes that ask nobody", async () => {
+    const all = await episodes([group(0, 0)]);
+    const silent = all.map((one) => ({ ...one, calls: [] }));
+    expect(codes(silent)).toEqual(["no calls", "no signal"]);
+    expect(codes(silent.map((one) => ({ ...one, status: "failed" as const })))).not.toContain("no calls");
+  });
 
   test("truncation", async () => {
     const all = await episodes([[cut, { ...cut, text: "another one, too long" }, group(0)[0]!]]);
