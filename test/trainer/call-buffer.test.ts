@@ -64,7 +64,10 @@ test("policies wait apart, and one without a size does not wait", () => {
   const buffer = new CallBuffer({ a: 3 });
   expect(buffer.take("a", [credited(0)])).toEqual([]);
   expect(buffer.take("b", [credited(1)])).toHaveLength(1);
+  expect(buffer.take("b", [credited(2)]).map(({ carried }) => carried)).toEqual([undefined]);
   expect([buffer.waiting("a"), buffer.waiting("b")]).toEqual([1, 0]);
+  // Nothing is kept of one that does not wait.
+  expect(Object.keys(buffer.state() as object)).toEqual(["a"]);
 });
 
 test("links are not cut apart", () => {
@@ -88,4 +91,30 @@ test("what waits survives as JSON", () => {
   };
   expect(right.map(content)).toEqual(left.map(content));
   expect(right).toHaveLength(4);
+});
+
+test("what was known of a call is known after a stop, and only that", () => {
+  const rewarded = { agent: "planner", reward: 0.5, terms: { own: 2 } };
+  const told = { task: "t", dataset: "d", rewarded } as unknown as NonNullable<CreditedCall["told"]>;
+  const calls: readonly CreditedCall[] = [
+    { ...credited(1), advantage: -1.5, given: "with log-probs", link: "x", told },
+    { ...credited(2), given: "without log-probs" },
+    { ...credited(3), recalled: true },
+    credited(4),
+  ];
+  const buffer = new CallBuffer(5);
+  buffer.take("p", calls);
+  const other = new CallBuffer(5);
+  other.restore(JSON.parse(JSON.stringify(buffer.state())));
+  expect(other.waiting("p")).toBe(4);
+  const facts = ({ trajectory: _, call: __, ...rest }: CreditedCall) => rest;
+  const taken = other.take("p", [credited(5)]).map(facts);
+  expect(taken).toEqual([...calls.map((call) => ({ ...facts(call), carried: true })), facts(credited(5))]);
+});
+
+test("a link that is longer than the number waits until it is whole", () => {
+  const buffer = new CallBuffer(2);
+  expect(buffer.take("p", [credited(0, "x"), credited(1, "x"), credited(2, "x")])).toEqual([]);
+  const now = buffer.take("p", [credited(3, "y")]).map(({ call }) => call.id);
+  expect(now).toEqual([0, 1, 2, 3]);
 });

@@ -52,6 +52,11 @@ const draw = async (policy: unknown) => {
   });
   return [...tokens, ...logprobs];
 };
+const forward = async (policy: unknown) => {
+  const all = words.flatMap((_, i) => words.map((__, j) => Int32Array.of(2 + i, 2 + j, 2)));
+  const sequences = all.map((tokens) => ({ tokens, mask: Uint8Array.of(0, 0, 1) }));
+  return [...(await (policy as TabularPolicy).forward(sequences)).logprobs];
+};
 
 test("they are those of the checkpoint, or of the engines, and close together", async () => {
   await train(options(), { reporter: silentReporter });
@@ -66,6 +71,41 @@ test("they are those of the checkpoint, or of the engines, and close together", 
   expect(await draw(trained.policies.get("a"))).not.toEqual(await draw(fresh.policies.get("a")));
   await trained.close();
   expect(closed.sort()).toEqual(["a", "b"]);
+});
+
+test("each has its own weights, a judge has its own as they were opened, and a frozen one needs none", async () => {
+  await train({ ...options(), run: "judged" }, { reporter: silentReporter });
+  const checkpoint = join(runsFolder, "judged");
+  const spec = tabularPolicy({ words });
+  const frozen = {
+    ...spec,
+    open: async (context: Parameters<typeof spec.open>[0]) => {
+      const { backward: _, ...policy } = await spec.open(context);
+      return { ...policy, close: async () => {} } as never;
+    },
+  };
+  const rewards = { name: "asks", needs: { policies: ["unused"] }, score: async () => [] };
+  const { policies } = options();
+  const judged = await openPoliciesOf({ ...options(), rewards } as never, { checkpoint });
+  expect([...judged.policies.keys()].sort()).toEqual(["a", "b", "unused"]);
+  expect(judged.policies.get("unused")!.version).toBe(0);
+  const table = async (name: string) => {
+    const path = join(judged.checkpoint!.path, name);
+    const policy = await spec.open({ name, seed: 0 });
+    await policy.restore(path);
+    return forward(policy);
+  };
+  for (const name of ["a", "b"])
+    expect(await forward(judged.policies.get(name)), name).toEqual(await table(name));
+  expect(await table("a")).not.toEqual(await table("b"));
+  const team = {
+    ...options(),
+    policies: { ...policies, c: frozen },
+    assign: { planner: "a", answerer: "c" },
+  };
+  const mixed = await openPoliciesOf(team, { checkpoint });
+  expect(mixed.policies.get("a")!.version).toBe(judged.policies.get("a")!.version);
+  expect([...mixed.policies.keys()]).toEqual(["a", "c"]);
 });
 
 test("a checkpoint without a policy is refused, and what was opened is closed", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { groupAdvantage } from "../../src/methods/advantage/group.ts";
 import { compose } from "../../src/methods/compose.ts";
+import { hacpo } from "../../src/methods/hacpo.ts";
 import { clipped } from "../../src/methods/loss/clipped.ts";
 import type { BatchCall, GivenText, LossInput, Method, RewardedGroup } from "../../src/methods/method.ts";
 import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
@@ -157,6 +158,21 @@ describe("texts that are given", () => {
     expect(seen!.oldLogprobs[own]).toBeCloseTo(-Math.log(10), 4);
   });
 
+  test("are counted over all groups of a step where they are refused, and used apart from each other", async () => {
+    const empty = { episode: 0, call: 0, advantage: 1, text: "" };
+    const text = () => [
+      { ...empty, policy: "a" },
+      { ...empty, policy: "a", text: "no word of it" },
+      { ...empty, policy: "a" },
+      { ...empty, policy: "b" },
+    ];
+    const { method } = watching(text);
+    await train(options(method, { run: "refused", steps: 1 }), control);
+    const step = (await lines("refused")).find(({ kind }) => kind === "step");
+    expect(step.policies.a.refused).toEqual({ empty: 6, roundTrip: 3 });
+    expect(step.policies.b.refused).toEqual({ empty: 3 });
+  });
+
   test.each([
     [
       { episode: 99, call: 0, policy: "a", advantage: 1 },
@@ -170,6 +186,47 @@ describe("texts that are given", () => {
       train(options(method, { run: `bad-${text.policy}-${text.episode}` }), control),
     ).rejects.toThrow(message);
   });
+});
+
+test("a group of which only one team has complete episodes is told with those alone", async () => {
+  // Both teams in the dry group, and after that only the first.
+  let dry = true;
+  const spec = tabularPolicy({ words: otherWords });
+  const failing = {
+    ...spec,
+    open: async (context: Parameters<typeof spec.open>[0]) => {
+      const policy = await spec.open(context);
+      const sample = policy.sample.bind(policy);
+      policy.sample = async (request) => {
+        if (!dry) throw new Error("the engine is on fire");
+        return sample(request);
+      };
+      return policy;
+    },
+  };
+  const event = ({ kind }: { readonly kind?: unknown }) => {
+    if (kind === "first group") dry = false;
+  };
+  for (const [name, make] of [
+    ["told", () => watching()],
+    ["hacpo", () => ({ method: hacpo({ groupSize: 4, clipLow: 0.2, clipHigh: 0.2 }), told: [] })],
+  ] as const) {
+    const { method, told } = make();
+    const run = `one-team-${name}`;
+    const policies = { a: tabularPolicy({ words }), b: failing };
+    dry = true;
+    const { evaluate: _, metrics: __, ...rest } = options(method, { run, policies, maxFailureRate: 0.9 });
+    await train(rest, { reporter: { ...silentReporter, event } });
+    for (const { episodes } of told)
+      expect(episodes.map(({ team }) => team)).toEqual(["one", "one", "one", "one"]);
+    for (const step of (await lines(run)).filter(({ kind }) => kind === "step")) {
+      expect(step.episodes).toBe(12);
+      expect(step.policies.a).toMatchObject({ sequences: 24, updated: true });
+      expect(step.policies.b).toMatchObject({ sequences: 0, updated: false });
+      for (const { given, refused } of Object.values<Record<string, unknown>>(step.policies))
+        expect([given, refused]).toEqual([undefined, undefined]);
+    }
+  }
 });
 
 test("frozen teams are told, and not trained", async () => {
@@ -195,8 +252,10 @@ test("frozen teams are told, and not trained", async () => {
     control,
   );
   for (const { episodes } of told)
-    for (const { team, calls } of episodes)
+    for (const { team, calls } of episodes) {
+      expect(calls).toHaveLength(2);
       for (const call of calls) expect(call.frozen ?? false).toBe(team === "two");
+    }
   const step = (await lines("frozen")).find(({ kind }) => kind === "step");
   expect(Object.keys(step.policies)).toEqual(["a"]);
   expect(step.policies.a.sequences).toBe(24);
@@ -212,4 +271,18 @@ test.each([
 ])("%j is a fault of the configuration", async (given, message) => {
   const { method } = watching();
   await expect(train(options(method, given), control)).rejects.toThrow(message);
+});
+
+test("teams and a method with a sampler of its own do not go together, and are said once where there is a search", async () => {
+  const { method } = watching();
+  const sampler = { name: "s", groupSize: 2, next: () => [] };
+  const faults = (given: Partial<TrainOptions<ToyTask>>) =>
+    train(options({ ...method, sampler }, given), control).then(
+      () => "",
+      (error: Error) => error.message,
+    );
+  expect(await faults({})).toMatch(/teams: method ".*" has a sampler, which cannot ask/);
+  const search = { plan: () => ({ nodes: 2, select: () => undefined }) };
+  expect(await faults({ search })).toMatch(/search: method ".*" has a sampler of its own/);
+  expect(await faults({ search })).not.toMatch(/teams:/);
 });
