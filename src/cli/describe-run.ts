@@ -47,16 +47,33 @@ export function describeRun(run: RunRecord): string {
 }
 
 function configLines(config: RunRecord["config"]): string[] {
-  const { workflow, assign, method, tasks, evaluate, learningRate, tasksPerStep } = config as {
+  const { workflow, assign, teams, search, method, tasks, evaluate, learningRate, tasksPerStep } = config as {
     readonly workflow?: { readonly name?: string };
     readonly assign?: Readonly<Record<string, string>>;
-    readonly method?: { readonly name?: string; readonly groupSize?: number };
+    readonly teams?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+    readonly search?: { readonly nodes?: number } | null;
+    readonly method?: { readonly name?: string; readonly groupSize?: number } & {
+      readonly "sampler/fixed"?: { readonly groupSize?: number };
+    };
     readonly [name: string]: unknown;
   };
-  const agents = Object.entries(assign ?? {}).map(([agent, policy]) => `${agent} → ${policy}`);
+  const agentsOf = (assigned: Readonly<Record<string, string>>) =>
+    Object.entries(assigned)
+      .map(([agent, policy]) => `${agent} → ${policy}`)
+      .join(", ");
+  const groupSize = method?.groupSize ?? method?.["sampler/fixed"]?.groupSize;
+  const each =
+    search !== undefined && search !== null
+      ? ` a step, a tree${search.nodes === undefined ? "" : ` of ${search.nodes} episodes`} each`
+      : `${groupSize === undefined ? "" : ` × ${groupSize} episodes`}${groupSize === undefined || teams === undefined ? "" : " of each team"} a step`;
   return [
-    `  workflow ${workflow?.name ?? "?"}: ${agents.join(", ")}`,
-    `  ${method?.name ?? "?"}, ${String(tasksPerStep)} tasks × ${String(method?.groupSize ?? "?")} episodes a step, learning rate ${brief(learningRate)}`,
+    ...(teams === undefined
+      ? [`  workflow ${workflow?.name ?? "?"}: ${agentsOf(assign ?? {})}`]
+      : [
+          `  workflow ${workflow?.name ?? "?"}`,
+          ...Object.entries(teams).map(([team, assigned]) => `  team ${team}: ${agentsOf(assigned)}`),
+        ]),
+    `  ${method?.name ?? "?"}, ${String(tasksPerStep)} tasks${each}, learning rate ${brief(learningRate)}`,
     `  tasks ${brief(tasks)}${evaluate === null ? "" : `, held out ${brief(evaluate)}`}`,
   ];
 }
@@ -79,7 +96,12 @@ function evaluationLines(evaluations: readonly EvaluationMetrics[], metrics: rea
     .filter(({ when }) => when !== "during")
     .map((one) => {
       const bounds = (one.ci ?? {}) as Readonly<Record<string, readonly [number, number]>>;
-      const names = [...metrics, ...Object.keys(one).filter((name) => name.startsWith("pass@"))];
+      // With teams each of these is there for every team too: "solved.small".
+      const own = metrics.flatMap((metric) => [
+        metric,
+        ...Object.keys(one).filter((name) => name.startsWith(`${metric}.`)),
+      ]);
+      const names = [...new Set([...own, ...Object.keys(one).filter((name) => name.startsWith("pass@"))])];
       const values = names.flatMap((name) => {
         const value = one[name];
         if (typeof value !== "number") return [];

@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import { describeRun } from "../../src/cli/describe-run.ts";
+import type { RunRecord } from "../../src/trainer/run-record.ts";
+
+const run = (config: Readonly<Record<string, unknown>>): RunRecord => ({
+  path: "runs/one",
+  name: "one",
+  state: "finished",
+  began: new Date(0),
+  config: {
+    steps: 3,
+    seed: 0,
+    tasksPerStep: 16,
+    learningRate: 1e-3,
+    tasks: "tasks",
+    evaluate: null,
+    workflow: { name: "solve" },
+    assign: { coder: "small" },
+    metrics: ["solved"],
+    method: { name: "grpo", groupSize: 8 },
+    ...config,
+  },
+  steps: [],
+  evaluations: [],
+  timings: [],
+  summary: undefined,
+  checkpoints: [],
+  episodeFiles: [],
+});
+
+const teams = { small: { coder: "small" }, large: { coder: "large" } };
+
+test("one team: who runs on what, and how many episodes a step", () => {
+  const text = describeRun(run({}));
+  expect(text).toContain("workflow solve: coder → small");
+  expect(text).toContain("grpo, 16 tasks × 8 episodes a step, learning rate 0.001");
+});
+
+test("teams are named, each with its policies, and their episodes counted", () => {
+  const text = describeRun(run({ teams, method: { name: "hacpo", "sampler/fixed": { groupSize: 4 } } }));
+  expect(text).toContain("workflow solve\n  team small: coder → small\n  team large: coder → large");
+  expect(text).toContain("hacpo, 16 tasks × 4 episodes of each team a step");
+});
+
+test("a search grows trees, and an unknown number of episodes is no question mark", () => {
+  const method = { name: "mars2", "sampler/fixed": { groupSize: 8 } };
+  expect(describeRun(run({ teams, method, search: { nodes: 6 } }))).toContain(
+    "mars2, 16 tasks a step, a tree of 6 episodes each",
+  );
+  expect(describeRun(run({ teams, method, search: {} }))).toContain("16 tasks a step, a tree each");
+  expect(describeRun(run({ method: { name: "mmapo" } }))).toContain("mmapo, 16 tasks a step, learning");
+});
+
+test("held-out metrics of every team follow the one of all", () => {
+  const evaluation = { when: "after", step: 3, n: 40, failed: 0, failures: {} } as const;
+  const numbers = { solved: 0.4, "solved.small": 0.3, "solved.large": 0.5, unrelated: 1 };
+  const text = describeRun({
+    ...run({ teams }),
+    evaluations: [{ kind: "evaluation", ...evaluation, ...numbers, ci: {} }],
+  } as unknown as RunRecord);
+  expect(text).toContain("after training: solved 0.400, solved.small 0.300, solved.large 0.500, n = 40");
+});
