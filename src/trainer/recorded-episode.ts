@@ -51,7 +51,7 @@ function isCurrent<Task>(
 
 /**
  * Branches off an episode, or takes the branch from the journal if it had ended: one that was in flight is made anew. It
- * must branch off the very tokens that it branched off before.
+ * must branch off the very tokens that it branched off before, with the same text put in place of its call, if any.
  *
  * @throws StoreError if the journal cannot be read; a failed write shows in its `flush`.
  */
@@ -75,10 +75,13 @@ export async function forkRecorded<Task>(
 
 function isBranchOf<Task>(
   { calls }: Trajectory,
-  { trajectory, at, policies, assignment }: ForkOptions<Task>,
+  { trajectory, at, edit, policies, assignment }: ForkOptions<Task>,
 ): boolean {
-  return calls.every(({ id, agent, policy, version, status, output }: CallRecord) => {
+  return calls.every(({ id, agent, policy, version, status, output, origin, text }: CallRecord) => {
     if (id < at) return sameTokens(trajectory.calls[id]?.output, output);
+    // A text that was put in is of no weights.
+    if (id === at && (edit !== undefined || origin === "edited"))
+      return origin === "edited" && text === edit?.text;
     return (
       status !== "complete" || (assignment.get(agent) === policy && policies.get(policy)?.version === version)
     );
