@@ -72,7 +72,7 @@ function outcomesOf(study: Study, arm: Arm): readonly Outcome[] {
 
 function table(study: Study): string {
   const { against } = study;
-  const compared = (against?.measures ?? []).map((measure) => `${measure} − ${against!.arm}'s`);
+  const compared = (against?.measures ?? []).map((measure) => `${measure} − that of ${against!.arm}`);
   const columns = ["arm", ...study.measures, ...compared, "sampled tokens", "seeds"];
   const rows = study.arms.flatMap((arm) => {
     const found = studySeeds.map((seed) => lines.get(lineKey(study.name, arm, seed)));
