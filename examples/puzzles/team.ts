@@ -76,6 +76,9 @@ export const solve = workflow(
   { agents: { coder }, tools: { judge }, task: taskOf<Puzzle>() },
   async ({ task, agents, tools, reward }): Promise<Solution> => {
     const { publicTests, hiddenTests } = task;
+    // Without an attempt there would be nothing to judge, and the reward would be 0 for no fault of the coder's.
+    if (!(task.attempts >= 1))
+      throw new RangeError(`A puzzle allows ${task.attempts} attempts; give 1 or more.`);
     const puzzle = { text: task.text, publicTests };
     let before: Feedback | undefined;
     let solution: Solution = { code: "", publicRate: 0, solved: false };

@@ -167,3 +167,13 @@ test("a search over attempts looks at public tests and is judged by the hidden o
   expect(scores["pass@1"]!.mean).toBe(0);
   expect(scores["pass@N"]!.mean).toBe(1);
 });
+
+test.each([0, -1, Number.NaN, undefined])(
+  "a puzzle that allows %s attempts fails its episode, and is no zero",
+  async (attempts) => {
+    const { status, failure, rewards } = await play([right], { ...puzzle, attempts: attempts as number });
+    expect(status).toBe("failed");
+    expect(failure?.message).toContain("give 1 or more");
+    expect(rewards).toEqual([]);
+  },
+);
