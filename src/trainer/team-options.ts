@@ -1,12 +1,8 @@
 /** @file `teams` of a run's options: what they mean, and what can be wrong with them. */
 
-import { stream } from "../random/stream.ts";
-import { Tree } from "../search/tree.ts";
-import type { Trajectory } from "../workflow/trajectory.ts";
 import { agentsOf } from "../workflow/workflow.ts";
 import type { TrainOptions } from "./config.ts";
 import type { Assignment } from "./teams.ts";
-import type { TreeSampling } from "./tree-sampling.ts";
 
 /** By name, in the order in which they were written; empty without teams. */
 export function teamsOf<Task>({ teams = {} }: TrainOptions<Task>): ReadonlyMap<string, Assignment> {
@@ -30,8 +26,6 @@ export function* teamFaults<Task>({
   }
   if (search !== undefined && method.sampler !== undefined)
     yield `search: method "${method.name}" has a sampler of its own; leave one of them out.`;
-  if (search !== undefined && search.branch === undefined && !saysWhere(search))
-    yield "search: its actions do not say at which call to branch off (`at`); give it a `branch` function, for example goOn(…).";
   if (teams === undefined) return;
   if (assign !== undefined) yield "teams: leave `assign` out; each team says who runs on what.";
   const names = Object.keys(teams);
@@ -52,18 +46,4 @@ export function* teamFaults<Task>({
         yield `teams.${name}.${agent}: workflow "${workflow.name}" has no agent "${agent}"; it has ${agents.join(", ")}.`;
     }
   }
-}
-
-/**
- * Asks for the first node of a tree, which costs nothing: all actions of a plan are of one shape. Only AB-MCTS is known to
- * go deeper without a place in its actions; a plan of one's own may stay under the root.
- */
-function saysWhere<Task>(search: TreeSampling<Task>): boolean {
-  const random = stream("first node");
-  const first = search.plan().select(new Tree<Trajectory, unknown>(), { index: 0, random });
-  const { at, participant } = (first?.action ?? {}) as {
-    readonly at?: unknown;
-    readonly participant?: unknown;
-  };
-  return typeof at === "number" || participant === undefined;
 }

@@ -234,12 +234,3 @@ test("a run of one policy needs no teams, and a method with a sampler is refused
     /sampler of its own/,
   );
 });
-
-test("a search whose actions do not say where to branch off needs a branch function, and is told so at once", async () => {
-  const { method } = telling();
-  const search = { plan: () => abMcts<Trajectory>({ nodes: 6, participants: ["a", "b"] }) };
-  await expect(train(options(method, { run: "nowhere", search }), control)).rejects.toMatchObject({
-    code: "E_CONFIG",
-    message: expect.stringContaining("give it a `branch` function"),
-  });
-});
