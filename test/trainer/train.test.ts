@@ -212,7 +212,7 @@ describe("failures", () => {
     const streaks = warnings.filter((text) => text.startsWith("No group had rewards that differ"));
     expect(streaks).toHaveLength(2);
     expect(streaks[0]).toContain("all 48 rewards are 0.000");
-    expect(streaks[0]).toContain('agent "planner"');
+    expect(streaks[0]).toContain("the tasks are too hard for the policy");
     const steps = (await jsonl("flat", "metrics.jsonl")).filter(({ kind }) => kind === "step");
     expect(steps.at(-1)).toMatchObject({
       groupsWithoutSignal: 3,
