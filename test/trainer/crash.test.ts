@@ -14,6 +14,8 @@ import { CrashRun } from "./crash/harness.ts";
 /** Kills at random moments, in chains of six over one run. */
 const kills = Number(process.env.TROUPE_CRASH_KILLS ?? 6);
 const long = kills > 6;
+/** Trees have runs of their own, below. */
+const placesWithoutTrees = crashPoints.filter((name) => name !== "tree node ended");
 
 vi.setConfig({ testTimeout: long ? 1_800_000 : 120_000, hookTimeout: 60_000 });
 
@@ -39,8 +41,7 @@ describe("two tabular policies", () => {
   test("one run, killed at one named place after the other", async () => {
     const run = newRun();
     const survived: string[] = [];
-    // Trees have a run of their own, below.
-    for (const place of crashPoints.filter((name) => name !== "tree node ended")) {
+    for (const place of placesWithoutTrees) {
       const { killed, output, code } = await run.attempt({ crashAt: place });
       if (!killed) survived.push(`${place}: ended with ${code}\n${output}`);
       if (place !== "after summary") expect(run.finished, place).toBe(false);
@@ -68,7 +69,7 @@ describe("two tabular policies", () => {
   test.runIf(long)(
     "killed at each named place, at its first, second, fifth and twentieth passing",
     async () => {
-      for (const place of crashPoints.filter((name) => name !== "tree node ended")) {
+      for (const place of placesWithoutTrees) {
         for (const count of [1, 2, 5, 20]) {
           const run = newRun();
           await run.attempt({ crashAt: `${place}:${count}` });
@@ -95,7 +96,7 @@ describe("two policies of the local engine", () => {
       const whole = newRun(model.folder);
       await whole.finish();
       const run = newRun(model.folder);
-      for (const crashAt of long ? crashPoints : places) {
+      for (const crashAt of long ? placesWithoutTrees : places) {
         const { killed, output } = await run.attempt({ crashAt });
         expect(killed, `${crashAt}\n${output}`).toBe(true);
       }
@@ -133,4 +134,16 @@ describe("search trees", () => {
     // One node a tree was in flight at each death. Without a journal of branches some thirty more are sampled.
     expect(samples(run) - sampled).toBeLessThan(deaths * 3);
   });
+
+  test.runIf(long)(
+    "a run of trees that is killed at every named place goes on to equal weights",
+    async () => {
+      const run = newRun(undefined, "trees");
+      let deaths = 0;
+      for (const crashAt of crashPoints) if ((await run.attempt({ crashAt })).killed) deaths++;
+      expect(deaths).toBe(crashPoints.length);
+      await run.finish();
+      expect(run.outcome()).toEqual(expected);
+    },
+  );
 });
