@@ -59,6 +59,7 @@ export async function passes(
   const folder = await ModelFolder.open(folderName);
   const weights = new FlatTensors(backend, parameterTable(decoderShapes(folder.config)));
   await folder.readWeights(weights.table, weights.flat);
+  await folder.close();
   const models: TrainingModel[] = [];
   const scored = sequences.reduce((sum, { mask }) => sum + mask.reduce((bits, bit) => bits + bit, 0), 0);
   const gradient = Float32Array.from({ length: scored }, (_, i) => ((i % 3) - 1.5) / scored);

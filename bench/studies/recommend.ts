@@ -64,7 +64,9 @@ export const study: Study = {
     "Held-out accuracy (chance 0.05); needed: how often the expert that the task was made for is chosen; only x: accuracy of the same trained weights with expert x for all tasks.",
   arms: [
     arm("mmapo", "selector, aligner and recommender trained together", undefined),
+    arm("none for all", "expert 1 for all tasks; aligner and recommender trained", "none"),
     arm("triples for all", "expert 2 for all tasks; aligner and recommender trained", "triples"),
+    arm("subgraph for all", "expert 3 for all tasks; aligner and recommender trained", "subgraph"),
     arm("connected for all", "expert 4 for all tasks; aligner and recommender trained", "connected"),
   ],
 };
