@@ -98,6 +98,7 @@ export {
   type MemoryStore,
   type Meter,
   ModelCallError,
+  meanReward,
   ParseError,
   type ParseOutcome,
   PromptError,

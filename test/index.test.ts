@@ -41,6 +41,7 @@ test("the public surface changes only on purpose", () => {
       "jsonReporter",
       "jsonl",
       "key",
+      "meanReward",
       "openPoliciesOf",
       "ppo",
       "readTrajectory",

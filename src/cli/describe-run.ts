@@ -5,7 +5,7 @@ import { spreadOf } from "../methods/group-advantage.ts";
 import { formatSeconds } from "../trainer/reporter.ts";
 import type { EvaluationMetrics, RecordedEpisode, RunRecord } from "../trainer/run-record.ts";
 import type { StepMetrics } from "../trainer/step-metrics.ts";
-import { trajectoryReward } from "../workflow/trajectory.ts";
+import { meanReward } from "../workflow/trajectory.ts";
 import { sparkline, table } from "./table.ts";
 
 const number = (value: number) =>
@@ -29,6 +29,7 @@ export function describeRun(run: RunRecord): string {
       "",
       `reward    ${sparkline(rewards)}  ${number(rewards[0]!)} → ${number(rewards.at(-1)!)}`,
       ...termLines(steps),
+      ...curves(steps.map(({ method = {} }) => method)),
       `no signal ${steps.reduce((sum, one) => sum + one.groupsWithoutSignal, 0)} of ${steps.reduce((sum, one) => sum + one.groups, 0)} groups`,
     );
   }
@@ -84,9 +85,13 @@ const metricNames = (config: RunRecord["config"]) =>
 /** The reward's terms, if it is more than one. */
 function termLines(steps: readonly StepMetrics[]): string[] {
   const names = new Set(steps.flatMap(({ terms }) => Object.keys(terms)));
-  if (names.size < 2) return [];
-  return [...names].map((name) => {
-    const values = steps.flatMap(({ terms }) => (terms[name] === undefined ? [] : [terms[name]]));
+  return names.size < 2 ? [] : curves(steps.map(({ terms }) => terms));
+}
+
+/** A line a name; steps without it are left out. */
+function curves(of: readonly Readonly<Record<string, number>>[]): string[] {
+  return [...new Set(of.flatMap(Object.keys))].map((name) => {
+    const values = of.flatMap((one) => (one[name] === undefined ? [] : [one[name]]));
     return `  ${name}: ${sparkline(values)}  ${number(values[0]!)} → ${number(values.at(-1)!)}`;
   });
 }
@@ -161,7 +166,7 @@ export function groupViews(episodes: readonly RecordedEpisode[]): readonly Group
     byGroup.set(group, [...(byGroup.get(group) ?? []), episode]);
   }
   return [...byGroup].map(([group, own]) => {
-    const rewards = own.filter(({ status }) => status === "complete").map(trajectoryReward);
+    const rewards = own.filter(({ status }) => status === "complete").map(meanReward);
     return {
       group,
       task: own[0]!.task,
@@ -169,7 +174,7 @@ export function groupViews(episodes: readonly RecordedEpisode[]): readonly Group
       episodes: own.map((episode) => ({
         id: episode.id,
         status: episode.status,
-        reward: episode.status === "complete" ? trajectoryReward(episode) : null,
+        reward: episode.status === "complete" ? meanReward(episode) : null,
         result: episode.result ?? null,
         ...(episode.failure === undefined ? {} : { failure: episode.failure.message }),
       })),
@@ -183,13 +188,19 @@ const excerpt = (value: unknown, limit: number) => {
 };
 
 export function describeStepMetrics(metrics: StepMetrics): string {
-  const { step, episodes, reward, groups, groupsWithoutSignal, terms, failures, policies } = metrics;
+  const { step, episodes, reward, groups, groupsWithoutSignal, terms, failures, policies, method } = metrics;
   const lines = [
     `step ${step}: ${episodes} complete episodes, reward ${number(reward.mean)} (deviation ${number(reward.deviation)}), ${groups - groupsWithoutSignal} of ${groups} groups with signal`,
   ];
   if (Object.keys(terms).length > 1)
     lines.push(
       `  terms: ${Object.entries(terms)
+        .map(([name, value]) => `${name} ${number(value)}`)
+        .join(", ")}`,
+    );
+  if (method !== undefined)
+    lines.push(
+      `  method: ${Object.entries(method)
         .map(([name, value]) => `${name} ${number(value)}`)
         .join(", ")}`,
     );

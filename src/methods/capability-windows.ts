@@ -39,6 +39,19 @@ export function capabilityOf(
   return window === undefined || window.length === 0 ? undefined : meanOf(window);
 }
 
+/** P̂ by "capability.<policy>"; with several baselines "capability.<baseline>.<policy>". */
+export function capabilityMetrics(windows: CapabilityWindows): Readonly<Record<string, number>> {
+  const several = windows.size > 1;
+  return Object.fromEntries(
+    [...windows].flatMap(([baseline, policies]) =>
+      [...policies].map(([policy, window]) => [
+        several ? `capability.${baseline}.${policy}` : `capability.${policy}`,
+        meanOf(window),
+      ]),
+    ),
+  );
+}
+
 const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** As JSON. */

@@ -216,10 +216,11 @@ function settingsOf(parts: readonly AnyPart[], own: Record<string, unknown>): Re
   };
 }
 
-/** `state`, `restore` and `observe` of those parts that have them. */
+/** `state`, `restore`, `observe` and `metrics` of those parts that have them. */
 function memoryOf(parts: readonly AnyPart[]): Remembering {
   const stateful = [...keyed(parts)].filter(([, part]) => part.state !== undefined);
   const observing = parts.filter((part) => part.observe !== undefined);
+  const measured = parts.filter((part) => part.metrics !== undefined);
   return {
     ...(stateful.length === 0
       ? {}
@@ -245,5 +246,8 @@ function memoryOf(parts: readonly AnyPart[]): Remembering {
             for (const part of observing) part.observe!(facts);
           },
         }),
+    ...(measured.length === 0
+      ? {}
+      : { metrics: () => Object.assign({}, ...measured.map((part) => part.metrics!())) }),
   };
 }

@@ -230,6 +230,8 @@ export interface Method {
   loss(input: LossInput): LossOutput;
   /** Once a step, after the updates: the place to learn from it. */
   observe?(facts: StepFacts): void;
+  /** Of what it has learned: finite numbers for the step's metrics, by name. Asked once a step, after `observe`. */
+  metrics?(): Readonly<Record<string, number>>;
 }
 
 export function addStatistics(left: LossStatistics, right: LossStatistics): LossStatistics {

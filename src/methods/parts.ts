@@ -27,6 +27,8 @@ export interface Remembering {
   restore?(state: unknown): void;
   /** Once a step, after the updates. */
   observe?(facts: StepFacts): void;
+  /** Of what it has learned: the numbers worth a line in the step's metrics, finite, by name. Asked after `observe`. */
+  metrics?(): Readonly<Record<string, number>>;
 }
 
 interface Part extends Remembering {

@@ -67,6 +67,7 @@ export function perPolicy(
   const creditAll = (groups: readonly RewardedGroup[]) => creditGroups(name, entries, groups);
   const stateful = entries.filter(([, method]) => method.state !== undefined);
   const observing = entries.filter(([, method]) => method.observe !== undefined);
+  const measured = entries.filter(([, method]) => method.metrics !== undefined);
   return Object.freeze({
     name,
     groupSize,
@@ -116,6 +117,16 @@ export function perPolicy(
               method.observe!({ ...facts, statistics: own === undefined ? {} : { [policy]: own } });
             }
           },
+        }),
+    ...(measured.length === 0
+      ? {}
+      : {
+          metrics: () =>
+            Object.fromEntries(
+              measured.flatMap(([policy, method]) =>
+                Object.entries(method.metrics!()).map(([key, value]) => [`${policy}.${key}`, value]),
+              ),
+            ),
         }),
   } satisfies PerPolicyMethod);
 }

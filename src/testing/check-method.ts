@@ -329,6 +329,8 @@ export function checkState(make: () => Method, { batches = 6, ...options }: Chec
     restored.observe?.(facts);
     if (JSON.stringify(method.state?.()) !== JSON.stringify(restored.state?.()))
       refuse(`restored after ${seed} steps, it learns something else from the next`);
+    for (const [name, value] of Object.entries(method.metrics?.() ?? {}))
+      if (!Number.isFinite(value)) refuse(`metric "${name}" is ${value} after ${seed + 1} steps`);
   }
 }
 

@@ -25,7 +25,7 @@ export interface EvaluatedEpisode<Task> {
   /** What the workflow returned. */
   readonly result: unknown;
   readonly task: Task;
-  /** Trajectory-level reward. */
+  /** `meanReward`: the trajectory-level reward, or where only agents and calls are rewarded, the mean over its calls. */
   readonly reward: number;
   readonly trajectory: Trajectory;
 }

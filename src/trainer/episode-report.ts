@@ -3,7 +3,7 @@
 import { leastDeviation, spreadOf } from "../methods/group-advantage.ts";
 import type { EpisodeFailure } from "../workflow/errors.ts";
 import type { CallRecord, Trajectory } from "../workflow/trajectory.ts";
-import { trajectoryReward } from "../workflow/trajectory.ts";
+import { meanReward } from "../workflow/trajectory.ts";
 import { countByCode, failuresOf } from "./failure-watch.ts";
 import { meanTerms } from "./step-metrics.ts";
 
@@ -67,7 +67,7 @@ export interface EpisodeReport {
 /** Episodes of one step (or of the dry groups); `identity.group` says which belong together. */
 export function reportEpisodes(trajectories: readonly Trajectory[]): EpisodeReport {
   const complete = trajectories.filter(({ status }) => status === "complete");
-  const rewards = complete.map(trajectoryReward);
+  const rewards = complete.map(meanReward);
   const failed = failuresOf(trajectories.filter(({ status }) => status === "failed"));
   const failures = countByCode(failed);
   const [commonest] = Object.entries(failures).sort(([, a], [, b]) => b - a)[0] ?? [];
@@ -96,7 +96,7 @@ function reportGroups(
   const byGroup = new Map<number, number[]>();
   for (const trajectory of complete) {
     const { group } = trajectory.identity;
-    byGroup.set(group, [...(byGroup.get(group) ?? []), trajectoryReward(trajectory)]);
+    byGroup.set(group, [...(byGroup.get(group) ?? []), meanReward(trajectory)]);
   }
   const groups = [...byGroup.values()].filter(({ length }) => length > 1).map((own) => spreadOf(own, 0));
   const equal = groups.filter(({ deviation }) => deviation < leastDeviation);

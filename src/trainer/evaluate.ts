@@ -5,7 +5,7 @@
 
 import { key, stream } from "../random/stream.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
-import { type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
+import { meanReward, type Trajectory } from "../workflow/trajectory.ts";
 import { bootstrapIntervals, type Interval } from "./bootstrap.ts";
 import type { EvaluatedEpisode } from "./config.ts";
 import { samplingOf } from "./evaluation-options.ts";
@@ -184,7 +184,7 @@ function measure<Task>(
   const episode: EvaluatedEpisode<Task> = {
     result: trajectory.result,
     task,
-    reward: trajectoryReward(trajectory),
+    reward: meanReward(trajectory),
     trajectory,
   };
   const failed = (what: string): Measured => {

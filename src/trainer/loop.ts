@@ -206,7 +206,7 @@ export class TrainingLoop<Task> {
       ),
     });
 
-    const metrics = stepMetrics({ step, groups, credited, failures, updates });
+    const metrics = stepMetrics({ step, groups, credited, failures, updates, method });
     const timings = stepTimings({ step, trajectories, began, sampledAt, ended: performance.now() });
     await folder.metrics(metrics);
     crashPoint("between metrics and timings");

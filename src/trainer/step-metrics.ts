@@ -1,7 +1,8 @@
 /** @file The numbers of one step: those that the seed decides, and those of the clock. */
 
 import { spreadOf } from "../methods/group-advantage.ts";
-import { type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
+import type { Method } from "../methods/method.ts";
+import { meanReward, type Trajectory } from "../workflow/trajectory.ts";
 import type { CreditedGroup } from "./credit-groups.ts";
 import { type Group, sampledNow } from "./groups.ts";
 import { isOwnCall } from "./told-group.ts";
@@ -11,6 +12,7 @@ export interface StepMetrics {
   readonly kind: "step";
   readonly step: number;
   readonly episodes: number;
+  /** Of the complete episodes (`meanReward`). */
   readonly reward: { readonly mean: number; readonly deviation: number };
   readonly groups: number;
   readonly groupsWithoutSignal: number;
@@ -23,6 +25,8 @@ export interface StepMetrics {
   /** Mean of each reward term, by name, over the episodes that have it. */
   readonly terms: Readonly<Record<string, number>>;
   readonly policies: Readonly<Record<string, PolicyUpdate>>;
+  /** What the method says of what it has learned (`Method.metrics`). */
+  readonly method?: Readonly<Record<string, number>>;
 }
 
 export function stepMetrics({
@@ -31,6 +35,7 @@ export function stepMetrics({
   credited,
   failures,
   updates,
+  method,
 }: {
   readonly step: number;
   /** All that were sampled; `credited` are those of them that were trained on. */
@@ -38,11 +43,12 @@ export function stepMetrics({
   readonly credited: readonly CreditedGroup<unknown>[];
   readonly failures: Readonly<Record<string, number>>;
   readonly updates: ReadonlyMap<string, PolicyUpdate>;
+  readonly method: Method;
 }): StepMetrics & Readonly<Record<string, unknown>> {
   const sampled = sampledNow(groups);
   const complete = sampled.filter(({ status }) => status === "complete");
   // Of dropped groups too: what a sampler leaves out says nothing of how good the policies are.
-  const rewards = complete.map(trajectoryReward);
+  const rewards = complete.map(meanReward);
   const { mean, deviation } = spreadOf(rewards, 0);
   const dropped = groups.filter((group) => group.dropped === true).length;
   return {
@@ -57,6 +63,7 @@ export function stepMetrics({
     failures,
     terms: meanTerms(complete),
     policies: Object.fromEntries(updates),
+    ...(method.metrics === undefined ? {} : { method: method.metrics() }),
   };
 }
 

@@ -45,6 +45,7 @@ export {
   type EpisodeIdentity,
   type ForkPoint,
   type MemoryRecord,
+  meanReward,
   type Prompt,
   type RewardRecord,
   type ToolRecord,

@@ -195,6 +195,22 @@ export function trajectoryReward({ rewards }: Pick<Trajectory, "rewards">): numb
   );
 }
 
+/**
+ * An episode's reward where one number is shown or compared: `trajectoryReward`, or where nothing was given to the whole
+ * trajectory, the mean over the calls that terms of an agent, a call or a child workflow cover.
+ */
+export function meanReward(trajectory: Pick<Trajectory, "rewards" | "calls">): number {
+  const counted = trajectory.rewards.filter(({ logged }) => logged !== true);
+  const ofWhole = counted.some(
+    ({ agent, call, scope }) => agent === undefined && call === undefined && (scope ?? "") === "",
+  );
+  if (ofWhole || counted.length === 0) return trajectoryReward(trajectory);
+  const covered = trajectory.calls
+    .map((call) => callTerms(trajectory, call))
+    .filter(({ length }) => length > 0);
+  return covered.length === 0 ? 0 : covered.reduce((total, terms) => total + sum(terms), 0) / covered.length;
+}
+
 /** The terms that count for a call: the trajectory's, its child workflow's, its agent's, its own. */
 export function callTerms(
   { rewards }: Pick<Trajectory, "rewards">,

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { describeRun } from "../../src/cli/describe-run.ts";
+import { describeRun, describeStepMetrics } from "../../src/cli/describe-run.ts";
 import type { RunRecord } from "../../src/trainer/run-record.ts";
 
 const run = (config: Readonly<Record<string, unknown>>): RunRecord => ({
@@ -59,4 +59,18 @@ test("held-out metrics of every team follow the one of all", () => {
     evaluations: [{ kind: "evaluation", ...evaluation, ...numbers, ci: {} }],
   } as unknown as RunRecord);
   expect(text).toContain("after training: solved 0.400, solved.small 0.300, solved.large 0.500, n = 40");
+});
+
+test("what the method has learned has a curve each, and a line in a step", () => {
+  const step = (n: number, method?: Readonly<Record<string, number>>) => ({
+    ...{ kind: "step", step: n, episodes: 4, reward: { mean: 0.5, deviation: 0 }, groups: 1 },
+    ...{ groupsWithoutSignal: 0, sampledTokens: 4, failures: {}, terms: { reward: 0.5 }, policies: {} },
+    ...(method === undefined ? {} : { method }),
+  });
+  const steps = [step(1), step(2, { "capability.a": 0.25 }), step(3, { "capability.a": 0.75 })] as const;
+  const text = describeRun({ ...run({}), steps } as unknown as RunRecord);
+  expect(text).toMatch(/ {2}capability\.a: .* 0\.250 → 0\.750/);
+  const [first, , last] = steps.map((one) => describeStepMetrics(one as never));
+  expect(last).toContain("  method: capability.a 0.750");
+  expect(first).not.toContain("method:");
 });

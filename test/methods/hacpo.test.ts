@@ -180,6 +180,26 @@ describe("windows", () => {
     expect(windows).toEqual({ solver: { one: [0.5, 0.8, 0.8, 0.8, 0.8], two: [0.5, 0.4, 0.4, 0.4, 0.4] } });
   });
 
+  test("capabilities are metrics: by policy, and by agent where there are several", () => {
+    const method = hacpo();
+    expect(method.metrics!()).toEqual({});
+    step(method, [of(0.5, 0.25)]);
+    step(method, [of(1, 0.25)]);
+    expect(method.metrics!()).toEqual({ "capability.one": 0.75, "capability.two": 0.25 });
+    const judged = (reward: number): RewardedEpisode => ({
+      id: "j",
+      team: "one",
+      reward,
+      calls: [{ agent: "judge", policy: "one", reward, meanLogprob: -0.5, length: 2 }],
+    });
+    step(method, [{ ...group, episodes: [judged(0.25), judged(0.75)] }]);
+    expect(method.metrics!()).toEqual({
+      "capability.solver.one": 0.75,
+      "capability.solver.two": 0.25,
+      "capability.judge.one": 0.5,
+    });
+  });
+
   test("all groups of a step count", () => {
     const found = creditsOf(hacpo({ weightBaseline: false }), [group, of(0.75, 0.75)]);
     const plain = creditsOf(hacpo({ weightBaseline: false, weightForeign: false }), [group, of(0.75, 0.75)]);

@@ -189,6 +189,13 @@ describe("what methods remember", () => {
     );
   });
 
+  test("its metrics have the policy in front", () => {
+    const method = make();
+    method.observe!(facts);
+    expect(Object.keys(method.metrics!())).toEqual(["large.sigma.d", "small.sigma.d"]);
+    expect(perPolicy({ third: grpo(four) }).metrics).toBeUndefined();
+  });
+
   test("each hears the statistics of its own policy", () => {
     const heard: unknown[] = [];
     const listening = (): Method => ({

@@ -32,11 +32,14 @@ const writer = agent("writer", {
 });
 
 /** Episodes in groups, each with the text and the reward that is given for it. */
-async function episodes(groups: readonly (readonly Said[])[]): Promise<Trajectory[]> {
+async function episodes(
+  groups: readonly (readonly Said[])[],
+  rewarded: { readonly agent?: string } = {},
+): Promise<Trajectory[]> {
   const team = workflow("writers", { agents: { writer } }, async ({ task, agents, reward }) => {
     const { text } = await agents.writer();
     if (text === "throw") throw new Error("cannot go on");
-    reward((task as Said).reward);
+    reward((task as Said).reward, rewarded);
     return text;
   });
   const all: Trajectory[] = [];
@@ -69,6 +72,12 @@ const codes = (all: readonly Trajectory[]): FindingCode[] =>
 describe("groups without signal", () => {
   test("nothing is said while most groups differ", async () => {
     expect(codes(await episodes([group(0, 1), group(0, 1), group(0, 0)]))).toEqual([]);
+  });
+
+  test("rewards of agents alone are rewards, too", async () => {
+    const all = await episodes([group(0, 1), group(0.5, 1)], { agent: "writer" });
+    expect(codes(all)).toEqual([]);
+    expect(reportEpisodes(all).reward).toMatchObject({ mean: 0.625, least: 0, most: 1 });
   });
 
   test("all at the top, all at the bottom, and all at some other value are three things", async () => {

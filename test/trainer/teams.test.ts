@@ -261,6 +261,16 @@ test("frozen teams are told, and not trained", async () => {
   expect(step.policies.a.sequences).toBe(24);
 });
 
+test("what the method has learned is in the step's metrics", async () => {
+  await train(options(hacpo({ groupSize: 4, minibatches: 2 }), { run: "learned", steps: 2 }), control);
+  const steps = (await lines("learned")).filter(({ kind }) => kind === "step");
+  const names = ["planner", "answerer"].flatMap((agent) => ["a", "b"].map((p) => `capability.${agent}.${p}`));
+  for (const { method } of steps) expect(Object.keys(method).sort()).toEqual(names.sort());
+  // Both agents have the episode's reward: the mean of both policies is the step's.
+  const { method, reward } = steps[0];
+  expect((method["capability.answerer.a"] + method["capability.answerer.b"]) / 2).toBeCloseTo(reward.mean, 9);
+});
+
 test.each([
   [{ teams: { one: { planner: "a" } } }, /teams\.one\.answerer: missing/],
   [{ teams: { one: { planner: "a", answerer: "z" } } }, /no policy "z"/],

@@ -15,7 +15,13 @@
  */
 
 import { type CapabilityAdvantageSettings, checkedCapability } from "../capability-settings.ts";
-import { type CapabilityWindows, movedWindows, readWindows, windowsState } from "../capability-windows.ts";
+import {
+  type CapabilityWindows,
+  capabilityMetrics,
+  movedWindows,
+  readWindows,
+  windowsState,
+} from "../capability-windows.ts";
 import type { MethodCard } from "../card.ts";
 import { broadcast } from "../credit/broadcast.ts";
 import { MethodSettingsError } from "../errors.ts";
@@ -63,6 +69,7 @@ export function capabilityAdvantage(given: CapabilityAdvantageSettings = {}): Ad
       known = moved(groups.map((group) => judgedBy.get(group) ?? { group, ...broadcast().assign(group) }));
       steps++;
     },
+    metrics: () => capabilityMetrics(known),
     state: () => ({ steps, windows: windowsState(known) }),
     restore: (state) => {
       const { steps: done, windows } = (state ?? {}) as {

@@ -78,8 +78,7 @@ export function emaAdvantage(given: EmaAdvantageSettings = {}): AdvantagePart & 
       [...baselinesOf(judged)].map(([baseline, means]) => {
         const values = [...means.values()];
         const { mean, deviation } = spreadOf(values, 0);
-        const { mean: first, meanSquare } = moments.get(keyOf(judged.group, baseline))!;
-        const sigma = Math.sqrt(Math.max(meanSquare - first * first, leastSigma * leastSigma));
+        const sigma = sigmaOf(moments.get(keyOf(judged.group, baseline))!, leastSigma);
         const beyond = values.some((value) => Math.abs(value - mean) / sigma > guard);
         const scale = beyond ? deviation + settings.epsilon : sigma;
         return [baseline, { mean, scale: deviation < leastDeviation ? Number.POSITIVE_INFINITY : scale }];
@@ -110,12 +109,22 @@ export function emaAdvantage(given: EmaAdvantageSettings = {}): AdvantagePart & 
     observe: ({ groups }) => {
       known = updated(groups.map((group) => judgedBy.get(group) ?? { group, ...broadcast().assign(group) }));
     },
+    metrics: () =>
+      // One a kind of task; one a task would be as many as there are tasks.
+      by === "task"
+        ? {}
+        : Object.fromEntries(
+            [...known].map(([key, moments]) => [`sigma.${key}`, sigmaOf(moments, leastSigma)]),
+          ),
     state: () => Object.fromEntries(known),
     restore: (state) => {
       known = readMoments("emaAdvantage", state);
     },
   } satisfies AdvantagePart);
 }
+
+const sigmaOf = ({ mean, meanSquare }: Moments, least: number) =>
+  Math.sqrt(Math.max(meanSquare - mean * mean, least * least));
 
 export const emaAdvantageCard: MethodCard = {
   name: "ema-advantage",

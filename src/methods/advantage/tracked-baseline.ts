@@ -118,6 +118,12 @@ export function trackedBaseline(given: TrackedBaselineSettings = {}): AdvantageP
     settings,
     advantages,
     observe,
+    metrics: () => {
+      const tasks = Object.values(known.tasks);
+      return tasks.length === 0
+        ? {}
+        : { trackedTasks: tasks.length, trackedBaseline: meanOf(tasks.map(betaMean)) };
+    },
     state: () => known,
     restore: (state) => {
       known = readTracker(state);

@@ -169,7 +169,7 @@ export class ControllerLoop<Task> {
         ),
       ),
     });
-    const metrics = stepMetrics({ step, groups, credited, failures, updates });
+    const metrics = stepMetrics({ step, groups, credited, failures, updates, method });
     const timings = stepTimings({ step, trajectories, began, sampledAt, ended: performance.now() });
     await folder.metrics(metrics);
     await folder.timings(rewards === undefined ? timings : { ...timings, rewards: usageOf(rewards) });

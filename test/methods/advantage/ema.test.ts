@@ -43,6 +43,15 @@ test("golden values: two steps", () => {
   });
 });
 
+test("the deviation of each kind of task is a metric; of each task it is none", () => {
+  const method = emaGrpo({ leastSigma: 0.01 });
+  step(method, [groupOf([1, 0]), groupOf([100, 0], "game"), groupOf([3, 3], "flat")]);
+  expect(method.metrics!()).toEqual({ "sigma.math": 0.5, "sigma.game": 50, "sigma.flat": 0.01 });
+  const byTask = emaGrpo({ by: "task" });
+  step(byTask, [groupOf([1, 0])]);
+  expect(byTask.metrics!()).toEqual({});
+});
+
 test("advantages are pure: what is asked twice, or only tried, changes nothing", () => {
   const method = emaGrpo();
   step(method, [groupOf([1, 0, 1])]);

@@ -34,6 +34,15 @@ const remembering = (settings = {}) => {
   return part;
 };
 
+test("metrics: how many tasks are tracked, and the mean of what is expected of them", () => {
+  const part = remembering();
+  expect(part.metrics!()).toEqual({ trackedTasks: 1, trackedBaseline: 0.375 });
+  part.observe!(facts([groupOf("new", 1)]));
+  const { a, b } = betaAfter({ a: 4, b: 4 }, 1, 0.96);
+  expect(part.metrics!()).toEqual({ trackedTasks: 2, trackedBaseline: (0.375 + a / (a + b)) / 2 });
+  expect(trackedBaseline().metrics!()).toEqual({});
+});
+
 describe("golden values", () => {
   test("raw and whitened", () => {
     const groups = [groupOf("hard", 1), groupOf("new", 0)];
