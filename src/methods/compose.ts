@@ -104,7 +104,7 @@ export function compose<const Parts extends MethodParts>(parts: Parts & Refused<
     name,
     groupSize: sampler.groupSize,
     settings: Object.freeze(settingsOf(all, { epochs, minibatches })),
-    needs,
+    needs: sampler.passive === true && sampler.samples === "tree" ? { ...needs, trees: true } : needs,
     updates: { epochs, minibatches },
     ...(sampler.passive === true ? {} : { sampler }),
     ...memoryOf(all),

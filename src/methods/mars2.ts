@@ -23,7 +23,7 @@ import { type TruncatedImportanceSettings, truncatedImportance } from "./loss/tr
 import type { Method } from "./method.ts";
 import { checkNumber } from "./number-setting.ts";
 import { klPenalty } from "./regulariser/kl.ts";
-import { fixedGroups } from "./sampler/fixed.ts";
+import { searchTrees } from "./sampler/search-trees.ts";
 
 export interface Mars2Settings extends TruncatedImportanceSettings {
   /** Episodes a task where the run has no `search`; with one its plan says. Default 8 (scripts: nodes a tree). */
@@ -74,7 +74,7 @@ export function mars2(given: Mars2Settings = {}): Method {
   checkNumber("mars2", "klCoefficient", klCoefficient, { least: 0 });
   return compose({
     name: "mars2",
-    sampler: fixedGroups<number>(groupSize),
+    sampler: searchTrees(groupSize),
     credit: treeShaping({ gamma, lambda, form: shaping, overlong }),
     advantage: treeNodesAdvantage({ ddof, epsilon, clip }),
     loss: truncatedImportance({

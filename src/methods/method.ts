@@ -176,6 +176,8 @@ export interface MethodNeeds {
   readonly entropyInEstimate?: boolean;
   /** Tokens with A = 0 have a gradient too, so they may not be left out. */
   readonly tokensWithoutAdvantage: boolean;
+  /** A group is a search tree: the run must have `search`. Default false. */
+  readonly trees?: boolean;
   /** v of a value head, with its gradient; a number: of so many heads. Default false. */
   readonly values?: boolean | number;
 }

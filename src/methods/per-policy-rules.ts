@@ -13,8 +13,18 @@ export function unionOf(all: readonly MethodNeeds[], heads: number | undefined):
     tokensWithoutAdvantage: any((needs) => needs.tokensWithoutAdvantage),
     ...(any((needs) => needs.referenceInEstimate) ? { referenceInEstimate: true } : {}),
     ...(any((needs) => needs.entropyInEstimate) ? { entropyInEstimate: true } : {}),
+    ...(any((needs) => needs.trees) ? { trees: true } : {}),
     ...(heads === undefined ? {} : { values: heads === 1 ? true : heads }),
   };
+}
+
+/** What methods show of what they have learned, with the policy in front. */
+export function metricsOf(entries: readonly (readonly [string, Method])[]): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    entries.flatMap(([policy, method]) =>
+      Object.entries(method.metrics?.() ?? {}).map(([name, value]) => [`${policy}.${name}`, value]),
+    ),
+  );
 }
 
 /** The one value that the methods have that have one. */

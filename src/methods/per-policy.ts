@@ -22,7 +22,7 @@ import type {
   UpdatePlan,
 } from "./method.ts";
 import { creditGroups } from "./per-policy-credit.ts";
-import { noMethod, oneOf, stateOf, unionOf } from "./per-policy-rules.ts";
+import { metricsOf, noMethod, oneOf, stateOf, unionOf } from "./per-policy-rules.ts";
 
 /** By the policy's name in the run. */
 export type PolicyMethods = Readonly<Record<string, Method>>;
@@ -118,16 +118,7 @@ export function perPolicy(
             }
           },
         }),
-    ...(measured.length === 0
-      ? {}
-      : {
-          metrics: () =>
-            Object.fromEntries(
-              measured.flatMap(([policy, method]) =>
-                Object.entries(method.metrics!()).map(([key, value]) => [`${policy}.${key}`, value]),
-              ),
-            ),
-        }),
+    ...(measured.length === 0 ? {} : { metrics: () => metricsOf(measured) }),
   } satisfies PerPolicyMethod);
 }
 

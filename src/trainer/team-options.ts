@@ -26,6 +26,8 @@ export function* teamFaults<Task>({
   }
   if (search !== undefined && method.sampler !== undefined)
     yield `search: method "${method.name}" has a sampler of its own; leave one of them out.`;
+  if (search === undefined && method.needs.trees === true)
+    yield `method: "${method.name}" learns from search trees, and the run grows none; add \`search\`, for example marsSearch({ policies, agents }) of troupe/search.`;
   if (teams === undefined) return;
   if (assign !== undefined) yield "teams: leave `assign` out; each team says who runs on what.";
   const names = Object.keys(teams);

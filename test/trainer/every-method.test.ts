@@ -10,6 +10,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { catalog, importOf } from "../../src/catalog/index.ts";
 import * as methods from "../../src/methods/index.ts";
 import type { Method } from "../../src/methods/method.ts";
+import { episodeTurns } from "../../src/search/episodes.ts";
+import { treeGrpo } from "../../src/search/tree-grpo.ts";
 import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
@@ -75,6 +77,10 @@ const options = (method: Method, run: string, steps: number): TrainOptions<ToyTa
     small: tabularPolicy({ words, ...(heads(method) > 0 ? { valueHead: heads(method) } : {}) }),
   },
   method,
+  // Two chains and three continuations of their turns: eight leaves.
+  ...(method.needs.trees === true
+    ? { search: { plan: () => treeGrpo({ trees: 2, expansions: 3, rounds: 1, turns: episodeTurns }) } }
+    : {}),
   steps,
   tasksPerStep: Math.max(3, Math.ceil(24 / method.groupSize)),
   learningRate: 0.15,

@@ -8,7 +8,9 @@ import { groupAdvantage } from "../../src/methods/advantage/group.ts";
 import { compose } from "../../src/methods/compose.ts";
 import { hacpo } from "../../src/methods/hacpo.ts";
 import { clipped } from "../../src/methods/loss/clipped.ts";
+import { mars2 } from "../../src/methods/mars2.ts";
 import type { BatchCall, GivenText, LossInput, Method, RewardedGroup } from "../../src/methods/method.ts";
+import { perPolicy } from "../../src/methods/per-policy.ts";
 import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
@@ -281,6 +283,13 @@ test.each([
 ])("%j is a fault of the configuration", async (given, message) => {
   const { method } = watching();
   await expect(train(options(method, given), control)).rejects.toThrow(message);
+});
+
+test("a method that learns from trees asks for a search", async () => {
+  for (const method of [mars2(), perPolicy({ a: mars2(), b: mars2() })])
+    await expect(train(options(method), control)).rejects.toThrow(
+      /method: ".*" learns from search trees, and the run grows none; add `search`/,
+    );
 });
 
 test("teams and a method with a sampler of its own do not go together, and are said once where there is a search", async () => {

@@ -11,8 +11,13 @@ import type { SamplerPart } from "../parts.ts";
 
 /** @param groupSize Nodes a tree, for the run's estimates; the search decides. Default 8 (MARS²'s scripts). */
 export function searchTrees(groupSize = 8): Omit<SamplerPart, "samples"> & { readonly samples: "tree" } {
-  if (!Number.isInteger(groupSize) || groupSize < 1)
-    throw wrongSetting("searchTrees", "groupSize", groupSize, "an integer of at least 1");
+  if (!Number.isInteger(groupSize) || groupSize < 2)
+    throw wrongSetting(
+      "searchTrees",
+      "groupSize",
+      groupSize,
+      "an integer of at least 2: a node alone has nothing to be compared with",
+    );
   return Object.freeze({
     stage: "sampler",
     name: "search-trees",

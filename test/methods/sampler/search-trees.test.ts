@@ -10,9 +10,10 @@ test("a method with it has no sampler of its own, so a run's search can give the
   const method = compose({ sampler: searchTrees(6), credit: treeMean(), loss: clipped() });
   expect(method.sampler).toBeUndefined();
   expect(method.groupSize).toBe(6);
+  expect(method.needs.trees).toBe(true);
   expect(method.settings).toMatchObject({ "sampler/search-trees": { groupSize: 6 } });
 });
 
-test.each([0, -1, 1.5, Number.NaN])("a tree of %d nodes is refused", (nodes) => {
+test.each([0, 1, -1, 1.5, Number.NaN])("a tree of %d nodes is refused", (nodes) => {
   expect(() => searchTrees(nodes)).toThrow(/groupSize/);
 });
