@@ -2,6 +2,7 @@
  * @file Makes the starter model from nothing: a tokenizer and a decoder of 0.65 million parameters, trained on supervised
  * traces over practice worlds. Everything depends on the seed alone.
  *   npm run build && npx jiti examples/recommend/pretrain.ts [--out folder] [--tokens 4e6] [--seed 1] [--threads 1]
+ *     [--from folder] [--choice-weight 8] [--save-every 0]
  */
 
 import { mkdtemp, writeFile } from "node:fs/promises";
@@ -31,12 +32,15 @@ const { values: given } = parseArgs({
     threads: { type: "string", default: "1" },
     /** Goes on from a folder that this program made, without the drills at the beginning; give another seed. */
     from: { type: "string" },
+    /** Weight of a choice, which is one token, beside the tokens of hints and drills. */
+    "choice-weight": { type: "string", default: "8" },
     /** Also save every so many optimiser steps, to `<out>-<step>`. */
     "save-every": { type: "string", default: "0" },
   },
 });
 const seed = Number(given.seed);
 const tokens = Number(given.tokens);
+const choiceWeight = Number(given["choice-weight"]);
 const saveEvery = Number(given["save-every"]);
 
 /** Words, digits and punctuation apart as usual, and a capital letter at the end of a word apart from it: "Norway", "A". */
@@ -47,8 +51,6 @@ const recipe = {
   /** Traces that the tokenizer's merges are learned from. */
   tokenizerTraces: 12_000,
   batchTokens: 1024,
-  /** Weight of a choice, which is one token, beside the tokens of hints and drills. */
-  choiceWeight: 8,
   /** Traces that are sorted by length together, so that batches are even. */
   window: 512,
   peakLearningRate: 2e-3,
@@ -178,7 +180,7 @@ for (let step = 0; seen < tokens; step++) {
   const weightOf = (row: TrainingSequence, token: number) =>
     // A choice and its end token are all that a row of the recommender scores.
     row.mask.indexOf(1) === row.tokens.length - 2 && token === row.tokens.length - 2
-      ? recipe.choiceWeight
+      ? choiceWeight
       : 1;
   const slopes = rows.flatMap((row) =>
     [...row.mask].flatMap((one, token) => (one === 1 ? [weightOf(row, token) / scored] : [])),
