@@ -4,54 +4,25 @@
  * a file of its own; the order is here.
  */
 
-import { usageOf } from "../rewards/reward.ts";
 import { crashPoint } from "../store/crash-point.ts";
 import { trajectoryLine } from "../workflow/trajectory-json.ts";
 import type { RunState } from "./checkpoint.ts";
 import type { TrainSettings } from "./config.ts";
-import { creditGroups } from "./credit-groups.ts";
-import {
-  describeFinding,
-  describeReport,
-  explainNoSignal,
-  findingsOf,
-  reportEpisodes,
-} from "./diagnostics.ts";
-import { episodeLines } from "./episode-lines.ts";
-import { compare, type Evaluation, evaluate, evaluationSample } from "./evaluate.ts";
+import { describeFinding, describeReport, findingsOf, reportEpisodes } from "./diagnostics.ts";
+import { endRun } from "./end-run.ts";
+import { endStep } from "./end-step.ts";
+import { type Evaluation, evaluationSample } from "./evaluate.ts";
+import { evaluateStep } from "./evaluate-step.ts";
 import { giveRewards } from "./give-rewards.ts";
-import {
-  type EpisodeRunner,
-  type Group,
-  lengthsOf,
-  sampledNow,
-  sampleGroups,
-  tasksOfStep,
-} from "./groups.ts";
-import type { OpenPolicies } from "./policies.ts";
-import type { RunProgress } from "./progress.ts";
-import { formatSeconds, type Reporter } from "./reporter.ts";
-import type { RunFolder } from "./run-folder.ts";
+import { type Group, sampleGroups, tasksOfStep } from "./groups.ts";
+import { judgeStep } from "./judge-step.ts";
+import type { LoopParts } from "./loop-parts.ts";
+import { formatSeconds } from "./reporter.ts";
 import { sampleStep } from "./sample-step.ts";
 import { SamplingAhead } from "./sampling-ahead.ts";
-import type { RunSaver } from "./save-run.ts";
-import { stepMetrics, stepTimings } from "./step-metrics.ts";
-import { describeChange, type RunSummary, runSummary } from "./summary.ts";
+import { describeChange, type RunSummary } from "./summary.ts";
 import { describeEpisode } from "./transcript.ts";
 import { updatePolicies } from "./update-policies.ts";
-
-export interface LoopParts<Task> {
-  readonly runner: EpisodeRunner<Task>;
-  readonly policies: OpenPolicies;
-  readonly folder: RunFolder;
-  readonly progress: RunProgress;
-  readonly saver: RunSaver;
-  readonly reporter: Reporter;
-  readonly tasks: readonly Task[];
-  readonly heldOut: readonly Task[];
-  /** Steps that an earlier attempt has taken; their results are in the policies and in `progress`. */
-  readonly stepsDone: number;
-}
 
 /** One run, from the first group to the summary. */
 export class TrainingLoop<Task> {
@@ -94,29 +65,12 @@ export class TrainingLoop<Task> {
     const saved = await this.#checkpoint(done);
     crashPoint("before last evaluation");
     const after = await this.#evaluation(heldOut, done, "after");
-    const interrupted = runner.signal.aborted;
-    const { before, seconds } = progress;
-    const change = before !== undefined && after !== undefined ? compare(before, after, seed) : undefined;
-    const summary = runSummary({
-      before,
-      after,
-      change,
-      steps: done,
-      seconds,
-      seed,
-      interrupted,
-      run: folder.path,
-      checkpoint: saved,
-    });
-    // A run that has come to its end needs no recovery.
-    if (!interrupted) await runner.journal?.forget(Number.POSITIVE_INFINITY);
-    await folder.summary(summary);
-    reporter.event({ kind: "summary", ...summary });
-    if (interrupted)
+    const summary = await endRun(this.#parts, done, saved, after);
+    if (summary.interrupted)
       reporter.info(
         `stopped after step ${done} of ${steps}; the weights are in ${saved}; the same command goes on from there`,
       );
-    else this.#conclude(before, after, summary);
+    else this.#conclude(progress.before, after, summary);
     return summary;
   }
 
@@ -166,8 +120,7 @@ export class TrainingLoop<Task> {
 
   /** False: the run was stopped while sampling, and the step did not happen. */
   async #step(step: number): Promise<boolean> {
-    const { runner, policies, folder, progress, reporter } = this.#parts;
-    const { method, recordEpisodesEvery } = this.#settings;
+    const { runner, policies } = this.#parts;
     const began = performance.now();
     const sampled = await this.#ahead.take(step);
     if (runner.signal.aborted) return false;
@@ -175,68 +128,11 @@ export class TrainingLoop<Task> {
     await runner.journal?.flush();
     crashPoint("after sampling");
     const sampledAt = performance.now();
-    const evaluation = progress.newest;
-    const groups = await giveRewards(sampled, runner, {
-      step,
-      stage: "train",
-      learn: true,
-      ...(evaluation === undefined ? {} : { evaluation }),
-    });
-    if (runner.signal.aborted) return false;
-    const trajectories = sampledNow(groups);
-    const credited = creditGroups(groups, runner);
-    crashPoint("after rewards");
-    if (recordEpisodesEvery > 0 && step % recordEpisodesEvery === 0) {
-      folder.episodes(String(step).padStart(6, "0"), episodeLines(trajectories, credited));
-    }
-    const failures = progress.failures.check(trajectories, `step ${step}`);
-
-    const updates = await updatePolicies(credited, policies, runner, step);
+    const judged = await judgeStep(this.#parts, sampled, step);
+    if (judged === undefined) return false;
+    const updates = await updatePolicies(judged.credited, policies, runner, step);
     crashPoint("after update");
-    runner.store?.remember(credited, step);
-    this.#settings.schedule?.observe(lengthsOf(trajectories));
-    method.observe?.({
-      step,
-      steps: this.#settings.steps,
-      groups: credited.map(({ rewarded }) => rewarded),
-      statistics: Object.fromEntries(
-        [...updates].flatMap(([name, { statistics }]) =>
-          statistics === undefined ? [] : [[name, statistics]],
-        ),
-      ),
-    });
-
-    const metrics = stepMetrics({ step, groups, credited, failures, updates, method });
-    const timings = stepTimings({ step, trajectories, began, sampledAt, ended: performance.now() });
-    await folder.metrics(metrics);
-    crashPoint("between metrics and timings");
-    const { rewards } = this.#settings;
-    await folder.timings(rewards === undefined ? timings : { ...timings, rewards: usageOf(rewards) });
-    reporter.event({ ...metrics, ...timings });
-    const streak = progress.stepped(
-      timings.seconds,
-      metrics.groupsWithoutSignal < credited.length,
-      metrics.sampledTokens,
-    );
-    reporter.step({
-      step,
-      steps: this.#settings.steps,
-      reward: metrics.reward.mean,
-      groups: credited.length,
-      groupsWithoutSignal: metrics.groupsWithoutSignal,
-      failed: trajectories.filter(({ status }) => status === "failed").length,
-      tokensPerSecond: timings.tokensPerSecond,
-      secondsLeft: progress.secondsLeft(step, this.#parts.heldOut.length),
-      heldOut: progress.shown,
-    });
-    if (streak > 0 && streak % 3 === 0) reporter.warn(explainNoSignal(trajectories, streak, method.name));
-    for (const [name, { meanSamplerGap }] of updates) {
-      if (meanSamplerGap !== undefined && meanSamplerGap > 0.01) {
-        reporter.warn(
-          `policy "${name}": log-probs in training differ from those in sampling by ${meanSamplerGap.toFixed(4)} on average. Sampling and training do not see the same weights or tokens.`,
-        );
-      }
-    }
+    await endStep(this.#parts, judged, updates, { step, began, sampledAt });
     return true;
   }
 
@@ -245,40 +141,9 @@ export class TrainingLoop<Task> {
     step: number,
     when: "before" | "during" | "after",
   ): Promise<Evaluation | undefined> {
-    const { runner, reporter, folder, progress } = this.#parts;
-    if (tasks.length === 0 || runner.signal.aborted) return undefined;
-    const began = performance.now();
-    if (when !== "during") reporter.info(`evaluating ${tasks.length} held-out tasks ${when} training …`);
-    const result = await evaluate(runner, tasks, {
-      step,
-      purpose: `evaluate ${when}`,
-      intervals: when !== "during",
-    });
-    if (runner.signal.aborted) return undefined;
-    const { means, n, samples, failed, intervals, trajectories } = result;
-    if (when !== "during")
-      folder.episodes(
-        `evaluation-${when}`,
-        trajectories.map((trajectory) => trajectoryLine(trajectory)),
-      );
-    const failures = progress.failures.check(trajectories, `the evaluation ${when} training`);
-    const seconds = (performance.now() - began) / 1000;
-    const facts = {
-      kind: "evaluation",
-      when,
-      step,
-      n,
-      ...(samples === 1 ? {} : { samples }),
-      failed,
-      failures,
-      ...means,
-      ...(when === "during" ? {} : { ci: intervals }),
-    };
-    await folder.metrics(facts);
-    await folder.timings({ kind: "evaluation", when, step, seconds });
-    reporter.event({ ...facts, seconds });
-    progress.evaluated(result, when, seconds);
-    if (when === "before") reporter.info(describeChange(result, undefined));
+    const result = await evaluateStep(this.#parts, tasks, step, when);
+    if (when === "before" && result !== undefined)
+      this.#parts.reporter.info(describeChange(result, undefined));
     return result;
   }
 

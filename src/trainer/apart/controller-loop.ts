@@ -3,18 +3,16 @@
  * and the arithmetic are those of `loop.ts`; what differs is that the updates happen elsewhere.
  */
 
-import { usageOf } from "../../rewards/reward.ts";
-import { trajectoryLine } from "../../workflow/trajectory-json.ts";
 import { checkpointSteps, type RunState } from "../checkpoint.ts";
-import { type CreditedCall, type CreditedGroup, creditGroups } from "../credit-groups.ts";
-import { episodeLines } from "../episode-lines.ts";
-import { compare, type Evaluation, evaluate, evaluationSample } from "../evaluate.ts";
-import { giveRewards } from "../give-rewards.ts";
-import { lengthsOf, sampledNow } from "../groups.ts";
-import type { LoopParts } from "../loop.ts";
+import type { CreditedCall, CreditedGroup } from "../credit-groups.ts";
+import { endRun } from "../end-run.ts";
+import { endStep } from "../end-step.ts";
+import { type Evaluation, evaluationSample } from "../evaluate.ts";
+import { evaluateStep } from "../evaluate-step.ts";
+import { judgeStep } from "../judge-step.ts";
+import type { LoopParts } from "../loop-parts.ts";
 import { sampleStep } from "../sample-step.ts";
-import { stepMetrics, stepTimings } from "../step-metrics.ts";
-import { describeChange, type RunSummary, runSummary } from "../summary.ts";
+import { describeChange, type RunSummary } from "../summary.ts";
 import type { PolicyUpdate } from "../update.ts";
 import { ApartError } from "./errors.ts";
 import { holderOf, type PlaceLock } from "./place-lock.ts";
@@ -71,28 +69,13 @@ export class ControllerLoop<Task> {
   }
 
   async #conclude(done: number, checkpoint: string, after: Evaluation | undefined): Promise<RunSummary> {
-    const { runner, reporter, folder, progress } = this.#parts;
-    const { seed, steps } = runner.settings;
-    const interrupted = runner.signal.aborted;
-    const { before, seconds } = progress;
-    const change = before !== undefined && after !== undefined ? compare(before, after, seed) : undefined;
-    const summary = runSummary({
-      before,
-      after,
-      change,
-      steps: done,
-      seconds,
-      seed,
-      interrupted,
-      run: folder.path,
-      checkpoint,
-    });
-    if (!interrupted) await runner.journal?.forget(Number.POSITIVE_INFINITY);
-    await folder.summary(summary);
-    reporter.event({ kind: "summary", ...summary });
-    if (interrupted)
-      reporter.info(`stopped after step ${done} of ${steps}; the same command goes on from there`);
-    else if (after !== undefined) reporter.info(describeChange(after, before));
+    const { runner, reporter, progress } = this.#parts;
+    const summary = await endRun(this.#parts, done, checkpoint, after);
+    if (summary.interrupted)
+      reporter.info(
+        `stopped after step ${done} of ${runner.settings.steps}; the same command goes on from there`,
+      );
+    else if (after !== undefined) reporter.info(describeChange(after, progress.before));
     return summary;
   }
 
@@ -123,69 +106,29 @@ export class ControllerLoop<Task> {
 
   /** False: the run was stopped, and the step did not happen. */
   async #step(step: number): Promise<boolean> {
-    const { runner, policies, folder, progress, reporter, tasks, store, lock } = this.#parts;
-    const { method, recordEpisodesEvery, rewards, schedule, steps } = runner.settings;
+    const { runner, policies, tasks, store, lock } = this.#parts;
     const began = performance.now();
     lock.doing(`samples step ${step}`);
     const sampled = await sampleStep(runner, tasks, step);
     if (runner.signal.aborted) return false;
     await runner.journal?.flush();
     const sampledAt = performance.now();
-    const evaluation = progress.newest;
-    const groups = await giveRewards(sampled, runner, {
-      step,
-      stage: "train",
-      learn: true,
-      ...(evaluation === undefined ? {} : { evaluation }),
-    });
-    if (runner.signal.aborted) return false;
-    const trajectories = sampledNow(groups);
-    const credited = creditGroups(groups, runner);
-    if (recordEpisodesEvery > 0 && step % recordEpisodesEvery === 0)
-      folder.episodes(String(step).padStart(6, "0"), episodeLines(trajectories, credited));
-    const failures = progress.failures.check(trajectories, `step ${step}`);
+    const judged = await judgeStep(this.#parts, sampled, step);
+    if (judged === undefined) return false;
 
     const versions = Object.fromEntries(
       [...policies.trainable].map(([name, { version }]) => [name, version]),
     );
-    const learned = method.state?.();
+    const learned = runner.settings.method.state?.();
     await store.publish(
       { step, versions, ...(learned === undefined ? {} : { method: learned }) },
-      this.#callsOf(credited),
+      this.#callsOf(judged.credited),
     );
     lock.doing(`waits for the weights of step ${step}`);
-    const updates = await this.#updates(step, credited);
+    const updates = await this.#updates(step, judged.credited);
     if (updates === undefined) return false;
 
-    runner.store?.remember(credited, step);
-    schedule?.observe(lengthsOf(trajectories));
-    method.observe?.({
-      step,
-      steps,
-      groups: credited.map(({ rewarded }) => rewarded),
-      statistics: Object.fromEntries(
-        [...updates].flatMap(([name, { statistics }]) =>
-          statistics === undefined ? [] : [[name, statistics]],
-        ),
-      ),
-    });
-    const metrics = stepMetrics({ step, groups, credited, failures, updates, method });
-    const timings = stepTimings({ step, trajectories, began, sampledAt, ended: performance.now() });
-    await folder.metrics(metrics);
-    await folder.timings(rewards === undefined ? timings : { ...timings, rewards: usageOf(rewards) });
-    reporter.event({ ...metrics, ...timings });
-    progress.stepped(timings.seconds, metrics.groupsWithoutSignal < credited.length, metrics.sampledTokens);
-    reporter.step({
-      step,
-      steps,
-      reward: metrics.reward.mean,
-      groups: credited.length,
-      groupsWithoutSignal: metrics.groupsWithoutSignal,
-      failed: trajectories.filter(({ status }) => status === "failed").length,
-      tokensPerSecond: timings.tokensPerSecond,
-      secondsLeft: progress.secondsLeft(step, this.#parts.heldOut.length),
-      heldOut: progress.shown,
-    });
+    await endStep(this.#parts, judged, updates, { step, began, sampledAt });
     return true;
   }
 
@@ -260,38 +203,8 @@ export class ControllerLoop<Task> {
     step: number,
     when: "before" | "during" | "after",
   ): Promise<Evaluation | undefined> {
-    const { runner, reporter, folder, progress, lock } = this.#parts;
-    if (tasks.length === 0 || runner.signal.aborted) return undefined;
-    lock.doing(`evaluates ${when} training`);
-    const began = performance.now();
-    const intervals = when !== "during";
-    if (intervals) reporter.info(`evaluating ${tasks.length} held-out tasks ${when} training …`);
-    const result = await evaluate(runner, tasks, { step, purpose: `evaluate ${when}`, intervals });
-    if (runner.signal.aborted) return undefined;
-    const { means, n, samples, failed, trajectories } = result;
-    if (intervals)
-      folder.episodes(
-        `evaluation-${when}`,
-        trajectories.map((trajectory) => trajectoryLine(trajectory)),
-      );
-    const failures = progress.failures.check(trajectories, `the evaluation ${when} training`);
-    const seconds = (performance.now() - began) / 1000;
-    const facts = {
-      kind: "evaluation",
-      when,
-      step,
-      n,
-      ...(samples === 1 ? {} : { samples }),
-      failed,
-      failures,
-      ...means,
-      ...(intervals ? { ci: result.intervals } : {}),
-    };
-    await folder.metrics(facts);
-    await folder.timings({ kind: "evaluation", when, step, seconds });
-    reporter.event({ ...facts, seconds });
-    progress.evaluated(result, when, seconds);
-    return result;
+    this.#parts.lock.doing(`evaluates ${when} training`);
+    return evaluateStep(this.#parts, tasks, step, when);
   }
 }
 
