@@ -59,6 +59,7 @@ export const study: Study = {
   name: "recommend",
   title: "MMAPO on the recommendation example",
   measures: ["accuracy", "needed", "only none", "only triples", "only subgraph", "only connected"],
+  against: { arm: "mmapo", measures: ["accuracy"] },
   along: "accuracy",
   about:
     "Held-out accuracy (chance 0.05); needed: how often the expert that the task was made for is chosen; only x: accuracy of the same trained weights with expert x for all tasks.",

@@ -82,22 +82,22 @@ function table(study: Study): string {
     if (outcomes.length === 0) return [`| **${arm.name}**: failed: ${errors[0]!.split("\n")[0]} |`];
     return [row(study, arm.name, arm.line, outcomes, differencesOf(study, arm))];
   });
-  const starts = study.arms.flatMap((arm) =>
-    studySeeds.flatMap((seed) => {
-      const before = lines.get(lineKey(study.name, arm, seed))?.outcome?.before;
-      return before === undefined ? [] : [before];
-    }),
-  );
   const before = study.measures.flatMap((measure) => {
-    const values = starts.flatMap((start) => start[measure] ?? []);
-    return values.length === 0 ? [] : [`${measure} ${estimate(values).mean.toFixed(3)}`];
+    // Arms with other participants begin elsewhere.
+    const starts = study.arms.flatMap((arm) => {
+      const values = outcomesOf(study, arm).flatMap((outcome) => outcome.before?.[measure] ?? []);
+      return values.length === 0 ? [] : [estimate(values).mean];
+    });
+    if (starts.length === 0) return [];
+    const [least, most] = [Math.min(...starts).toFixed(3), Math.max(...starts).toFixed(3)];
+    return [`${measure} ${least === most ? least : `${least} to ${most}, by arm`}`];
   });
   return [
     `| ${columns.join(" | ")} |`,
     `|${columns.map(() => " --- |").join("")}`,
     ...rows,
     "",
-    ...(before.length === 0 ? [] : [`Before training: ${before.join(", ")}. `]),
+    ...(before.length === 0 ? [] : [`Before training: ${before.join("; ")}.`]),
     study.about,
     ...(study.along === undefined ? [] : alongTable(study, study.along)),
   ].join("\n");
