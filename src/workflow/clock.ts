@@ -20,7 +20,7 @@ const date = Date.now;
 interface Slot {
   readonly due: number;
   readonly waiting: Set<Wait>;
-  readonly timer: ReturnType<typeof setTimeout>;
+  timer: ReturnType<typeof setTimeout>;
 }
 
 class Wait implements Timer {
@@ -64,9 +64,7 @@ class SystemClock implements Clock {
     const due = Math.ceil((since + milliseconds) / width) * width;
     let slot = this.#slots.get(due);
     if (slot === undefined) {
-      // Longer waits than setTimeout knows (24.8 days) would fire at once.
-      const timer = setTimeout(() => this.#ring(due), Math.min(due - since, 2 ** 31 - 1));
-      slot = { due, waiting: new Set(), timer };
+      slot = { due, waiting: new Set(), timer: this.#ringAfter(due - since, due) };
       this.#slots.set(due, slot);
     }
     const wait = new Wait(this.#slots, slot, work);
@@ -74,10 +72,21 @@ class SystemClock implements Clock {
     return wait;
   }
 
+  /** Longer waits than setTimeout knows (24.8 days) would fire at once. */
+  #ringAfter(milliseconds: number, due: number): ReturnType<typeof setTimeout> {
+    return setTimeout(() => this.#ring(due), Math.min(milliseconds, 2 ** 31 - 1));
+  }
+
   #ring(due: number): void {
     const slot = this.#slots.get(due);
-    this.#slots.delete(due);
     if (slot === undefined) return;
+    // Node 24's timers may fire half a millisecond early, and a very long wait has parts.
+    const left = due - now();
+    if (left > 0) {
+      slot.timer = this.#ringAfter(left, due);
+      return;
+    }
+    this.#slots.delete(due);
     for (const { work } of slot.waiting) work();
   }
 }

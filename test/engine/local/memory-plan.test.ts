@@ -206,18 +206,13 @@ describe("the bounds", () => {
     });
     const child = spawnSync(
       process.execPath,
-      [
-        "--import",
-        "jiti/register",
-        "test/engine/local/measured-step.ts",
-        JSON.stringify({ config, microbatchTokens, sequenceTokens }),
-      ],
+      ["test/engine/local/measured-step.mjs", JSON.stringify({ config, microbatchTokens, sequenceTokens })],
       { cwd: root, encoding: "utf8" },
     );
     expect(child.status, child.stderr).toBe(0);
     const { peakBytes } = JSON.parse(child.stdout) as { peakBytes: number };
-    // The process itself is the larger part here, and an allocator's growth is coarse.
-    expect(plan.totalBytes / peakBytes).toBeGreaterThan(0.8);
-    expect(plan.totalBytes / peakBytes).toBeLessThan(2);
+    // The process itself is the larger part here, and has no trainer and no user's code in it.
+    expect(plan.totalBytes / peakBytes).toBeGreaterThan(0.95);
+    expect(plan.totalBytes / peakBytes).toBeLessThan(2.5);
   });
 });

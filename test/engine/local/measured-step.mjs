@@ -1,14 +1,17 @@
-/** @file Takes one training step of a random model and prints the peak of its memory. Run by memory-plan.test.ts. */
+/**
+ * @file Takes one training step of a random model and prints the peak of its memory. Run by memory-plan.test.ts,
+ * on what is built: a compiler in the process would be measured, too.
+ */
 
-import { initialiseModel } from "../../../src/engine/local/model/initialise.ts";
-import { decoderShapes, parameterTable } from "../../../src/engine/local/model/parameters.ts";
-import { parseConfig } from "../../../src/engine/local/model/parse-config.ts";
-import { FlatTensors } from "../../../src/engine/local/model/weights.ts";
-import { openBackend } from "../../../src/engine/local/ort/open.ts";
-import { TrainingGraphs } from "../../../src/engine/local/training/training-graphs.ts";
-import { TrainingModel } from "../../../src/engine/local/training/training-model.ts";
+import { initialiseModel } from "../../../dist/engine/local/model/initialise.js";
+import { decoderShapes, parameterTable } from "../../../dist/engine/local/model/parameters.js";
+import { parseConfig } from "../../../dist/engine/local/model/parse-config.js";
+import { FlatTensors } from "../../../dist/engine/local/model/weights.js";
+import { openBackend } from "../../../dist/engine/local/ort/open.js";
+import { TrainingGraphs } from "../../../dist/engine/local/training/training-graphs.js";
+import { TrainingModel } from "../../../dist/engine/local/training/training-model.js";
 
-const { config: json, microbatchTokens, sequenceTokens } = JSON.parse(process.argv[2]!);
+const { config: json, microbatchTokens, sequenceTokens } = JSON.parse(process.argv[2]);
 const config = parseConfig(json);
 const backend = await openBackend({ threads: 2 });
 const weights = new FlatTensors(backend, parameterTable(decoderShapes(config)));
