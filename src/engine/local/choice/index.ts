@@ -1,13 +1,15 @@
 /** @file `choicePolicy({ choices })`: a small network that answers with one of a few names. */
 
 import type { PolicySpec } from "../../policy-spec.ts";
-import { type ChoicePolicy, type FrozenChoicePolicy, openChoicePolicy } from "./choice-policy.ts";
+import { type ChoicePolicy, openChoicePolicy } from "./choice-policy.ts";
 import { type ChoicePolicyOptions, checkChoiceSettings } from "./choice-settings.ts";
+import type { FrozenChoicePolicy } from "./frozen-choice.ts";
 
-export { ChoicePolicy, FrozenChoicePolicy } from "./choice-policy.ts";
+export { ChoicePolicy } from "./choice-policy.ts";
 export type { ChoicePolicyOptions, TextEmbedding } from "./choice-settings.ts";
 export { ChoicePolicyError } from "./errors.ts";
 export type { ExplorationSettings } from "./exploration.ts";
+export { FrozenChoicePolicy } from "./frozen-choice.ts";
 
 /**
  * A policy that selects: prompt in, one of `choices` out. It is sampled, trained and saved like any other.

@@ -67,3 +67,7 @@ export async function openEmbedding({
     hint: "embed must answer every text, the empty one too, with the same count of numbers.",
   });
 }
+
+/** What the policy network reads of a text, and the value network. */
+export const ofPolicy = ({ features, policy }: TextState) => ({ features, kept: policy });
+export const ofValue = ({ features, value }: TextState) => ({ features, kept: value });
