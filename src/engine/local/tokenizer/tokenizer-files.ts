@@ -1,7 +1,7 @@
 /** @file Reads the files of a model folder that say how text becomes ids; what is missing or broken is said by name. */
 
-import { readdir, readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { basename, isAbsolute, join, resolve } from "node:path";
 import { TokenizerError } from "./errors.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -111,11 +111,23 @@ async function list(folder: string): Promise<readonly string[]> {
 /** Other spellings of a tokenizer that folders come with, and what turns them into `tokenizer.json`. */
 const otherSpellings = ["tokenizer.model", "spiece.model", "vocab.json", "tiktoken.model", "qwen.tiktoken"];
 
+const shortList = (names: readonly string[]) =>
+  names.length <= 8 ? names.join(", ") : `${names.slice(0, 8).join(", ")} and ${names.length - 8} more`;
+
 async function missingTokenizer(folder: string): Promise<TokenizerError> {
+  const entry = await stat(folder).catch(() => undefined);
+  if (entry?.isDirectory() !== true) {
+    const place = isAbsolute(folder) ? folder : `${folder} (${resolve(folder)})`;
+    return new TokenizerError({
+      code: "E_TOKENIZER_MISSING",
+      message: entry ? `${place} is a file, not a model folder.` : `There is no model folder ${place}.`,
+      hint: "give the folder that holds tokenizer.json and config.json; a model from the hub comes with `troupe pull <org/name>`.",
+      facts: { folder, present: [] },
+    });
+  }
   const present = await list(folder);
   const others = otherSpellings.filter((file) => present.includes(file));
-  const found =
-    present.length === 0 ? "the folder is missing or empty" : `the folder holds ${present.join(", ")}`;
+  const found = present.length === 0 ? "the folder is empty" : `the folder holds ${shortList(present)}`;
   return new TokenizerError({
     code: "E_TOKENIZER_MISSING",
     message: `${folder} has no tokenizer: tokenizer.json was looked for (and tokenizer_config.json beside it); ${found}.`,

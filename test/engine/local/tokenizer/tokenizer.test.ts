@@ -240,9 +240,15 @@ describe("folders", () => {
     expect(error.message).toContain(folder);
     expect(error.message).toContain("tokenizer.json was looked for");
     expect(error.message).toContain("convert tokenizer.model with transformers");
-    await expect(ModelTokenizer.load(join(folder, "nowhere"))).rejects.toThrow(
-      "the folder is missing or empty",
+    const nowhere = join(folder, "nowhere");
+    await expect(ModelTokenizer.load(nowhere)).rejects.toThrow(`There is no model folder ${nowhere}.`);
+    await expect(ModelTokenizer.load("no/where")).rejects.toThrow(/folder no\/where \(\/.*\/no\/where\)/);
+    await expect(ModelTokenizer.load(join(folder, "tokenizer.model"))).rejects.toThrow(
+      "is a file, not a model folder",
     );
+    const bare = await folderWith({ "tokenizer.json": undefined, "tokenizer_config.json": undefined });
+    for (let i = 0; i < 12; i++) await writeFile(join(bare, `part-${10 + i}.txt`), "");
+    await expect(ModelTokenizer.load(bare)).rejects.toThrow(/part-1\d\.txt and \d+ more/);
   });
 
   test("without tokenizer_config.json: text works, chat says what is missing", async () => {
