@@ -10,6 +10,7 @@ import { forkEpisode } from "../workflow/fork.ts";
 import {
   type CallRecord,
   type EpisodeIdentity,
+  isOfWhole,
   type Trajectory,
   trajectoryReward,
 } from "../workflow/trajectory.ts";
@@ -137,11 +138,7 @@ export function episodeText({ calls }: Trajectory, turn: number): string {
  * @throws RewardError if there is none: it is not taken for a zero.
  */
 export function episodeValue(trajectory: Trajectory): number {
-  const counts = trajectory.rewards.some(
-    ({ agent, call, scope, logged }) =>
-      agent === undefined && call === undefined && (scope ?? "") === "" && logged !== true,
-  );
-  if (counts) return trajectoryReward(trajectory);
+  if (trajectory.rewards.some(isOfWhole)) return trajectoryReward(trajectory);
   throw new RewardError({
     boundary: "reward",
     code: "E_REWARD_MISSING",

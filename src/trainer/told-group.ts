@@ -8,6 +8,7 @@ import {
   callReward,
   callTerms,
   type ForkPoint,
+  isOfWhole,
   ownReward,
   type RewardRecord,
   type Trajectory,
@@ -94,10 +95,6 @@ function rewardedCall(trajectory: Trajectory, call: CallRecord): RewardedCall {
       : { meanLogprob: logprobs.reduce((sum, logprob) => sum + logprob, 0) / logprobs.length }),
   };
 }
-
-/** The terms that `trajectoryReward` adds up. */
-const isOfWhole = ({ agent, call, scope, logged }: RewardRecord) =>
-  agent === undefined && call === undefined && (scope ?? "") === "" && logged !== true;
 
 function byName(terms: readonly RewardRecord[]): Record<string, number> {
   const sums: Record<string, number> = {};

@@ -2,7 +2,13 @@
 
 import { TroupeError } from "../errors.ts";
 import { type DataEdge, dataEdges } from "../workflow/graph.ts";
-import { type CallRecord, callReward, type Trajectory, trajectoryReward } from "../workflow/trajectory.ts";
+import {
+  type CallRecord,
+  callReward,
+  isOfWhole,
+  meanReward,
+  type Trajectory,
+} from "../workflow/trajectory.ts";
 
 export interface TranscriptOptions {
   /** Characters of a text that are shown. Default 600. */
@@ -61,8 +67,10 @@ export function describeEpisode(trajectory: Trajectory, options: TranscriptOptio
     const where = scope === undefined || scope === "" ? "" : ` in ${scope}`;
     lines.push(`  ${name}${place}${where}: ${value.toFixed(3)}${logged === true ? " (logged only)" : ""}`);
   }
-  if (trajectory.rewards.filter(({ logged }) => logged !== true).length > 1)
-    lines.push(`  whole trajectory: ${trajectoryReward(trajectory).toFixed(3)}`);
+  if (trajectory.rewards.filter(({ logged }) => logged !== true).length > 1) {
+    const what = trajectory.rewards.some(isOfWhole) ? "whole trajectory" : "mean of its calls";
+    lines.push(`  ${what}: ${meanReward(trajectory).toFixed(3)}`);
+  }
   return lines.join("\n");
 }
 

@@ -186,13 +186,13 @@ export function covers(above: string | undefined, scope: string): boolean {
   return above === undefined || above === "" || scope === above || scope.startsWith(`${above}/`);
 }
 
+/** A term that counts, for the whole trajectory. */
+export const isOfWhole = ({ agent, call, scope, logged }: RewardRecord): boolean =>
+  agent === undefined && call === undefined && (scope ?? "") === "" && logged !== true;
+
 /** Sum of the terms that count for the whole trajectory. */
 export function trajectoryReward({ rewards }: Pick<Trajectory, "rewards">): number {
-  return sum(
-    rewards.filter(
-      ({ agent, call, scope }) => agent === undefined && call === undefined && (scope ?? "") === "",
-    ),
-  );
+  return sum(rewards.filter(isOfWhole));
 }
 
 /**
@@ -200,11 +200,7 @@ export function trajectoryReward({ rewards }: Pick<Trajectory, "rewards">): numb
  * trajectory, the mean over the calls that terms of an agent, a call or a child workflow cover.
  */
 export function meanReward(trajectory: Pick<Trajectory, "rewards" | "calls">): number {
-  const counted = trajectory.rewards.filter(({ logged }) => logged !== true);
-  const ofWhole = counted.some(
-    ({ agent, call, scope }) => agent === undefined && call === undefined && (scope ?? "") === "",
-  );
-  if (ofWhole || counted.length === 0) return trajectoryReward(trajectory);
+  if (trajectory.rewards.some(isOfWhole)) return trajectoryReward(trajectory);
   const covered = trajectory.calls
     .map((call) => callTerms(trajectory, call))
     .filter(({ length }) => length > 0);
