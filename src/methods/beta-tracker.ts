@@ -47,6 +47,14 @@ export interface TrackerState {
   readonly kls: readonly number[];
 }
 
+/** How many tasks are known, and the mean of v̂ over them. */
+export function trackerMetrics({ tasks }: TrackerState): Readonly<Record<string, number>> {
+  const means = Object.values(tasks).map(betaMean);
+  if (means.length === 0) return {};
+  const sum = means.reduce((total, mean) => total + mean, 0);
+  return { trackedTasks: means.length, trackedBaseline: sum / means.length };
+}
+
 /** From a checkpoint. @throws MethodSettingsError E_METHOD_STATE */
 export function readTracker(state: unknown): TrackerState {
   if (typeof state === "object" && state !== null && "tasks" in state && "kls" in state) {

@@ -111,6 +111,7 @@ export function compose<const Parts extends MethodParts>(parts: Parts & Refused<
     credit: (group) => creditAll([{ task: "", dataset: "", episodes: group }])[0]!,
     creditAll,
     ...(advantage.perToken === undefined && tokenWeights.length === 0 ? {} : { estimate }),
+    ...(advantage.taskWeights === undefined ? {} : { taskWeights: advantage.taskWeights }),
     ...(regularisers.some(({ prepare }) => prepare !== undefined)
       ? { prepare: (batch: readonly BatchCall[]) => regularisers.map((part) => part.prepare?.(batch)) }
       : {}),

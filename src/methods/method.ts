@@ -230,6 +230,11 @@ export interface Method {
   /** Over the whole batch of one policy, before its update: whatever `loss` must know of all of it. Pure. */
   prepare?(batch: readonly BatchCall[]): unknown;
   loss(input: LossInput): LossOutput;
+  /**
+   * [tasks] what each of the run's tasks is worth being sampled in the next step, finite and at least 0; different ones are
+   * drawn in proportion. Named as in `RewardedGroup.task`. Default: each once an epoch. Pure.
+   */
+  taskWeights?(tasks: readonly string[]): ArrayLike<number>;
   /** Once a step, after the updates: the place to learn from it. */
   observe?(facts: StepFacts): void;
   /** Of what it has learned: finite numbers for the step's metrics, by name. Asked once a step, after `observe`. */

@@ -5,8 +5,8 @@
  *
  * (`advantage/tracked-baseline.ts`, `weight/entropy-shaping.ts`), then the clipped surrogate.
  *
- * Source: MSSR (arXiv 2512.18215) and the configuration of its code. UNVERIFIED: the clip range, PPO's here. Not done: its
- * choice of tasks by √(v̂ (1 − v̂)), which is optional there; the trainer takes every task once an epoch.
+ * Source: MSSR (arXiv 2512.18215) and the configuration of its code. UNVERIFIED: the clip range, PPO's here. Its
+ * choice of tasks by √(v̂ (1 − v̂)), optional there, is `chooseTasks`; without it every task comes once an epoch.
  */
 
 import { type TrackedBaselineSettings, trackedBaseline } from "./advantage/tracked-baseline.ts";
@@ -62,6 +62,7 @@ export const mssrCard: MethodCard = {
     right: { value: 1, source: "CHOSEN: rewards of 0 and 1" },
     wrong: { value: 0, source: "CHOSEN: rewards of 0 and 1" },
     whiten: { value: true, source: "paper" },
+    chooseTasks: { value: false, source: "optional in the paper: √(v̂ (1 − v̂))" },
     ddof: { value: 0, source: "CHOSEN: as printed; verl computes 1" },
     epsilon: { value: 1e-6, source: "verl" },
     alpha: { value: 0.4, source: "official configuration" },
@@ -70,5 +71,5 @@ export const mssrCard: MethodCard = {
     clipHigh: { value: 0.2, source: "CHOSEN: PPO's" },
   },
   source: "MSSR (arXiv 2512.18215)",
-  notes: ["CHOSEN: the rule for η", "UNVERIFIED: the clip range", "Not done: choosing tasks by √(v̂ (1 − v̂))"],
+  notes: ["CHOSEN: the rule for η", "UNVERIFIED: the clip range"],
 };

@@ -103,6 +103,8 @@ export interface AdvantagePart extends Part {
    * advantage for each of its tokens. Pure.
    */
   perToken?(batch: readonly BatchCall[]): BatchEstimates;
+  /** As `Method.taskWeights`. */
+  taskWeights?(tasks: readonly string[]): ArrayLike<number>;
 }
 
 /** A factor on the advantages of whole calls. Pure. */

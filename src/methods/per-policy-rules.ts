@@ -27,6 +27,18 @@ export function metricsOf(entries: readonly (readonly [string, Method])[]): Read
   );
 }
 
+/** What a task is worth to all methods that weigh tasks: the product. */
+export function taskWeightsOf(all: readonly Method[]): Pick<Method, "taskWeights"> {
+  const weighing = all.filter((method) => method.taskWeights !== undefined);
+  if (weighing.length === 0) return {};
+  return {
+    taskWeights: (tasks) => {
+      const weights = weighing.map((method) => method.taskWeights!(tasks));
+      return tasks.map((_, i) => weights.reduce((product, own) => product * own[i]!, 1));
+    },
+  };
+}
+
 /** The one value that the methods have that have one. */
 export function oneOf<Value>(
   name: string,

@@ -22,7 +22,7 @@ import type {
   UpdatePlan,
 } from "./method.ts";
 import { creditGroups } from "./per-policy-credit.ts";
-import { metricsOf, noMethod, oneOf, stateOf, unionOf } from "./per-policy-rules.ts";
+import { metricsOf, noMethod, oneOf, stateOf, taskWeightsOf, unionOf } from "./per-policy-rules.ts";
 
 /** By the policy's name in the run. */
 export type PolicyMethods = Readonly<Record<string, Method>>;
@@ -118,6 +118,7 @@ export function perPolicy(
             }
           },
         }),
+    ...taskWeightsOf(all),
     ...(measured.length === 0 ? {} : { metrics: () => metricsOf(measured) }),
   } satisfies PerPolicyMethod);
 }

@@ -329,6 +329,10 @@ export function checkState(make: () => Method, { batches = 6, ...options }: Chec
     restored.observe?.(facts);
     if (JSON.stringify(method.state?.()) !== JSON.stringify(restored.state?.()))
       refuse(`restored after ${seed} steps, it learns something else from the next`);
+    const names = groups.map(({ task }) => task);
+    const weights = (of: Method) => JSON.stringify(Array.from(of.taskWeights?.(names) ?? []));
+    if (weights(method) !== weights(restored))
+      refuse(`restored after ${seed} steps, it weighs tasks otherwise`);
     for (const [name, value] of Object.entries(method.metrics?.() ?? {}))
       if (!Number.isFinite(value)) refuse(`metric "${name}" is ${value} after ${seed + 1} steps`);
   }

@@ -8,9 +8,10 @@ import { type EpisodeReport, reportEpisodes } from "./episode-report.ts";
 import { episodeRunner } from "./episode-runner.ts";
 import { FailureWatch } from "./failure-watch.ts";
 import { giveRewards } from "./give-rewards.ts";
-import { sampleGroups, tasksOfStep } from "./groups.ts";
+import { sampleGroups } from "./groups.ts";
 import { openPolicies } from "./policies.ts";
 import { consoleReporter, formatSeconds, type Reporter } from "./reporter.ts";
+import { tasksOfStep } from "./step-tasks.ts";
 
 export interface DryRunControl {
   readonly reporter?: Reporter;

@@ -1,8 +1,7 @@
-/** @file Groups of episodes: which tasks a step takes, and running them. Their credit: `credit-groups.ts`. */
+/** @file Groups of episodes, and running them. Their tasks: `step-tasks.ts`; their credit: `credit-groups.ts`. */
 
 import type { AnyPolicy } from "../engine/policy.ts";
 import { type InfiniteSampling, runInSchedule } from "../methods/schedule/index.ts";
-import { stream } from "../random/stream.ts";
 import type { EffectJournal } from "../store/effect-journal.ts";
 import type { EpisodeSettings } from "../workflow/episode.ts";
 import { mapConcurrently } from "../workflow/pool.ts";
@@ -53,21 +52,6 @@ export function sampledNow(groups: readonly Group<unknown>[]): Trajectory[] {
   return groups.flatMap(({ trajectories, recalled }) =>
     recalled === undefined ? trajectories : trajectories.filter(({ id }) => !recalled.has(id)),
   );
-}
-
-/** The tasks of a step: every epoch is a new keyed shuffle, so the order depends on the seed alone. */
-export function tasksOfStep(tasks: number, tasksPerStep: number, step: number, seed: number): number[] {
-  const chosen: number[] = [];
-  let epoch = -1;
-  let order: readonly number[] = [];
-  for (let position = (step - 1) * tasksPerStep; position < step * tasksPerStep; position++) {
-    if (Math.floor(position / tasks) !== epoch) {
-      epoch = Math.floor(position / tasks);
-      order = stream(seed, "task order", epoch).shuffled(Array.from({ length: tasks }, (_, index) => index));
-    }
-    chosen.push(order[position % tasks]!);
-  }
-  return chosen;
 }
 
 /** Runs `groupSize` episodes of each task, all at once up to the run's concurrency. */

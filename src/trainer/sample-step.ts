@@ -9,8 +9,9 @@ import { mapConcurrently } from "../workflow/pool.ts";
 import type { Trajectory } from "../workflow/trajectory.ts";
 import { RunStoppedError } from "./errors.ts";
 import { giveRewards } from "./give-rewards.ts";
-import { type EpisodeRunner, type Group, sampleEpisode, sampleGroups, tasksOfStep } from "./groups.ts";
+import { type EpisodeRunner, type Group, sampleEpisode, sampleGroups } from "./groups.ts";
 import { forkRecorded } from "./recorded-episode.ts";
+import { chosenTasks } from "./step-tasks.ts";
 import { toldGroup } from "./told-group.ts";
 import { sampleTrees } from "./tree-sampling.ts";
 
@@ -35,7 +36,7 @@ export async function sampleStep<Task>(
   step: number,
 ): Promise<Group<Task>[]> {
   const { method, tasksPerStep, seed } = runner.settings;
-  const chosen = tasksOfStep(tasks.length, tasksPerStep, step, seed);
+  const chosen = chosenTasks(method, tasks, { tasksPerStep, seed, step });
   if (runner.settings.search !== undefined)
     return sampleTrees(runner, runner.settings.search, tasks, chosen, step);
   const first = await sampleGroups(runner, tasks, chosen, { purpose: "train", step });

@@ -125,5 +125,8 @@ function taskFacts(task: unknown): Pick<RewardedGroup, "task" | "dataset"> {
     typeof task === "object" && task !== null && "dataset" in task && typeof task.dataset === "string"
       ? task.dataset
       : "";
-  return { task: Array.from(key(JSON.stringify(task) ?? "")).join("-"), dataset };
+  return { task: taskName(task), dataset };
 }
+
+/** `RewardedGroup.task`: equal tasks have one name. */
+export const taskName = (task: unknown): string => Array.from(key(JSON.stringify(task) ?? "")).join("-");

@@ -196,6 +196,14 @@ describe("what methods remember", () => {
     expect(perPolicy({ third: grpo(four) }).metrics).toBeUndefined();
   });
 
+  test("tasks weigh what they do to all that weigh them", () => {
+    const weighing = (weights: readonly number[]): Method => ({ ...grpo(four), taskWeights: () => weights });
+    const of = (methods: Record<string, Method>) => perPolicy(methods).taskWeights?.(["s", "t"]);
+    expect(of({ large: grpo(four), small: grpo(four) })).toBeUndefined();
+    expect(of({ large: weighing([1, 3]), small: grpo(four) })).toEqual([1, 3]);
+    expect(of({ large: weighing([1, 3]), small: weighing([5, 0]) })).toEqual([5, 0]);
+  });
+
   test("each hears the statistics of its own policy", () => {
     const heard: unknown[] = [];
     const listening = (): Method => ({

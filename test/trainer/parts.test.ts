@@ -7,9 +7,9 @@ import { microbatches } from "../../src/trainer/batch-rows.ts";
 import { bootstrapIntervals } from "../../src/trainer/bootstrap.ts";
 import { checkConfig, isTrainConfig, trainConfig } from "../../src/trainer/config.ts";
 import { FailureWatch } from "../../src/trainer/failure-watch.ts";
-import { tasksOfStep } from "../../src/trainer/groups.ts";
 import { learningRateAt } from "../../src/trainer/learning-rate.ts";
 import { consoleReporter, formatSeconds } from "../../src/trainer/reporter.ts";
+import { tasksOfStep } from "../../src/trainer/step-tasks.ts";
 import type { Trajectory } from "../../src/workflow/trajectory.ts";
 import { toyTasks, toyTeam, words } from "./toy-team.ts";
 

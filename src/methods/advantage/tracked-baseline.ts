@@ -15,35 +15,17 @@ import {
   keptShare,
   readTracker,
   type TrackerState,
+  taskWeight,
+  trackerMetrics,
 } from "../beta-tracker.ts";
 import type { MethodCard } from "../card.ts";
 import { episodeValue } from "../episode-value.ts";
-import { wrongSetting } from "../errors.ts";
 import { leastDeviation, spreadOf } from "../group-advantage.ts";
 import type { StepFacts } from "../method.ts";
-import { checkNumber } from "../number-setting.ts";
 import type { AdvantagePart, GroupAdvantages, JudgedGroup } from "../parts.ts";
+import { checkedTracking, type TrackedBaselineSettings } from "../tracked-settings.ts";
 
-export interface TrackedBaselineSettings {
-  /** η_min. Default 0.875 (MSSR). */
-  readonly leastKept?: number;
-  /** η_max. Default 0.96 (MSSR). */
-  readonly mostKept?: number;
-  /** Nats a token. Default 0.06 (MSSR's configuration; its sweep favours 0.01). */
-  readonly klTarget?: number;
-  /** v̂ of a task that was never met. Default 0.5 (MSSR). */
-  readonly first?: number;
-  /** The reward of a right episode. Default 1. */
-  readonly right?: number;
-  /** The reward of a wrong episode. Default 0. */
-  readonly wrong?: number;
-  /** false: A = r − v̂. Default true. */
-  readonly whiten?: boolean;
-  /** Default 0. */
-  readonly ddof?: 0 | 1;
-  /** Added to the standard deviation. Default 1e-6. */
-  readonly epsilon?: number;
-}
+export type { TrackedBaselineSettings } from "../tracked-settings.ts";
 
 /** Steps whose KL counts. */
 const recentSteps = 20;
@@ -53,7 +35,7 @@ export function trackedBaseline(given: TrackedBaselineSettings = {}): AdvantageP
   readonly compares: "steps";
   readonly gives: "advantages";
 } {
-  const settings: Required<TrackedBaselineSettings> = {
+  const settings = checkedTracking({
     leastKept: 0.875,
     mostKept: 0.96,
     klTarget: 0.06,
@@ -61,21 +43,12 @@ export function trackedBaseline(given: TrackedBaselineSettings = {}): AdvantageP
     right: 1,
     wrong: 0,
     whiten: true,
+    chooseTasks: false,
     ddof: 0,
     epsilon: 1e-6,
     ...given,
-  };
+  });
   const { leastKept, mostKept, klTarget, first, right, wrong, ddof } = settings;
-  if (!(leastKept >= 0 && leastKept < 1))
-    throw wrongSetting("trackedBaseline", "leastKept", leastKept, "at least 0 and below 1");
-  checkNumber("trackedBaseline", "mostKept", mostKept, { least: leastKept, most: 1 });
-  checkNumber("trackedBaseline", "klTarget", klTarget, { above: 0 });
-  checkNumber("trackedBaseline", "first", first, { least: 0, most: 1 });
-  checkNumber("trackedBaseline", "wrong", wrong);
-  checkNumber("trackedBaseline", "right", right, { above: wrong });
-  checkNumber("trackedBaseline", "epsilon", settings.epsilon, { least: 0 });
-  if (ddof !== 0 && ddof !== 1) throw wrongSetting("trackedBaseline", "ddof", ddof, "0 or 1");
-
   const mass = 1 / (1 - leastKept);
   const unknown: Beta = { a: first * mass, b: (1 - first) * mass };
   let known: TrackerState = { tasks: {}, kls: [] };
@@ -85,14 +58,14 @@ export function trackedBaseline(given: TrackedBaselineSettings = {}): AdvantageP
     const kl = Object.values(statistics).flatMap((means) => (means.kl === undefined ? [] : [means.kl]));
     const kls = kl.length === 0 ? known.kls : [...known.kls, meanOf(kl)].slice(-recentSteps);
     const keep = keptShare(kls, { least: leastKept, most: mostKept, klTarget });
-    known = { tasks: known.tasks, kls };
+    const tasks = new Map(Object.entries(known.tasks));
     for (const { task, episodes } of groups) {
       const now = episodes.filter(({ recalled }) => recalled !== true);
       if (now.length === 0) continue;
       const share = (meanOf(now.map(episodeValue)) - wrong) / (right - wrong);
-      const after = betaAfter(betaOf(task), Math.min(Math.max(share, 0), 1), keep);
-      known = { kls, tasks: { ...known.tasks, [task]: after } };
+      tasks.set(task, betaAfter(tasks.get(task) ?? unknown, Math.min(Math.max(share, 0), 1), keep));
     }
+    known = { kls, tasks: Object.fromEntries(tasks) };
   };
 
   const advantages = (groups: readonly JudgedGroup[]): readonly GroupAdvantages[] => {
@@ -118,12 +91,10 @@ export function trackedBaseline(given: TrackedBaselineSettings = {}): AdvantageP
     settings,
     advantages,
     observe,
-    metrics: () => {
-      const tasks = Object.values(known.tasks);
-      return tasks.length === 0
-        ? {}
-        : { trackedTasks: tasks.length, trackedBaseline: meanOf(tasks.map(betaMean)) };
-    },
+    ...(settings.chooseTasks
+      ? { taskWeights: (tasks: readonly string[]) => tasks.map((task) => taskWeight(betaMean(betaOf(task)))) }
+      : {}),
+    metrics: () => trackerMetrics(known),
     state: () => known,
     restore: (state) => {
       known = readTracker(state);
@@ -151,6 +122,7 @@ export const trackedBaselineCard: MethodCard = {
     right: { value: 1, source: "CHOSEN: rewards of 0 and 1" },
     wrong: { value: 0, source: "CHOSEN: rewards of 0 and 1" },
     whiten: { value: true, source: "paper" },
+    chooseTasks: { value: false, source: "optional in the paper: √(v̂ (1 − v̂))" },
     ddof: { value: 0, source: "CHOSEN: as printed; verl computes 1" },
     epsilon: { value: 1e-6, source: "verl" },
   },

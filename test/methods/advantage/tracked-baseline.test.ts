@@ -34,6 +34,14 @@ const remembering = (settings = {}) => {
   return part;
 };
 
+test("tasks weigh √(v̂ (1 − v̂)) where asked: one never met ½", () => {
+  expect(trackedBaseline().taskWeights).toBeUndefined();
+  const part = remembering({ chooseTasks: true });
+  const [hard, fresh] = Array.from(part.taskWeights!(["hard", "new"]));
+  expect([hard, fresh]).toEqual(near([Math.sqrt((3 / 8) * (5 / 8)), 0.5]));
+  expect(mssr({ chooseTasks: true }).taskWeights!(["new"])).toEqual([0.5]);
+});
+
 test("metrics: how many tasks are tracked, and the mean of what is expected of them", () => {
   const part = remembering();
   expect(part.metrics!()).toEqual({ trackedTasks: 1, trackedBaseline: 0.375 });
