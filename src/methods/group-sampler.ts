@@ -14,6 +14,11 @@ export type SamplingRequest =
   | { readonly kind: "drop"; readonly group: number }
   /** A remembered episode joins the group. */
   | { readonly kind: "recall"; readonly group: number; readonly episode: string }
+  /**
+   * A remembered episode is shown to the team again: a group of its own, of the task that the run's `reflect` makes of the
+   * group's task and the episode.
+   */
+  | { readonly kind: "reflect"; readonly group: number; readonly episode: string }
   /** An episode leaves its group; it is not trained on, nor compared with. */
   | { readonly kind: "omit"; readonly group: number; readonly episode: number };
 
@@ -44,6 +49,8 @@ export interface GroupSampler {
   readonly groupSize: number;
   /** What comes next; none: it is enough. Pure. */
   next(view: SamplingView): readonly SamplingRequest[];
+  /** It may ask for `reflect`, so the run must say how (`TrainOptions.reflect`). Default false. */
+  readonly reflects?: boolean;
   /** [episodes] which of a group that was trained on are to be remembered; the newest `capacity` a task stay. */
   readonly memory?: {
     readonly capacity: number;

@@ -7,8 +7,8 @@
  * ℓ_old computed anew under the weights before the update.
  *
  * Source: R³ (arXiv 2601.19620). CHOSEN: ℓ_old of remembered episodes (the paper does not say), k, α and λ. UNVERIFIED: the
- * clip range, PPO's here. Its ranking reward and its bonus for brevity are rewards (`troupe/rewards`); its reflection is a
- * function (`reflection.ts`), not wired into a run.
+ * clip range, PPO's here. Its ranking reward and its bonus for brevity are rewards (`troupe/rewards`); its reflection is
+ * `reflectBelow`, for runs that say how an answer is shown again (`reflect`).
  */
 
 import { mixedGroupAdvantage } from "./advantage/mixed-group.ts";
@@ -61,6 +61,10 @@ export const r3Card: MethodCard = {
     count: { value: 1, source: "CHOSEN: k was not found" },
     remembered: { value: 8, source: "CHOSEN: the paper does not say" },
     right: { value: 1, source: "CHOSEN: rewards of 0 and 1" },
+    reflectBelow: {
+      value: false,
+      source: "CHOSEN: the run must say how; the paper reflects, its τ was not found",
+    },
     alpha: { value: 2, source: "CHOSEN: not found" },
     lambda: { value: 1e-6, source: "CHOSEN: not found" },
     ddof: { value: 0, source: "paper" },
@@ -68,5 +72,8 @@ export const r3Card: MethodCard = {
     clipHigh: { value: 0.2, source: "CHOSEN: PPO's" },
   },
   source: "R³ (arXiv 2601.19620)",
-  notes: ["CHOSEN: ℓ_old of remembered episodes is computed anew", "Not wired: reflection"],
+  notes: [
+    "CHOSEN: ℓ_old of remembered episodes is computed anew",
+    "CHOSEN: reflection is off unless asked for",
+  ],
 };

@@ -2,8 +2,8 @@
  * @file Which episode of a task R³ reflects on: where a task's remembered episodes are right too seldom, one of its wrong
  * ones is shown to the policy again, with the task and an instruction to reflect.
  *
- * Source: R³ (arXiv 2601.19620). CHOSEN: τ = 0.5 (not found), and right is a reward of at least 1. Not wired into a run: a
- * sampler asks for tasks of the run, and cannot make up one.
+ * Source: R³ (arXiv 2601.19620). CHOSEN: τ = 0.5 (not found), and right is a reward of at least 1. What
+ * the policy is shown is the run's to say (`TrainOptions.reflect`).
  */
 
 import type { RememberedEpisode } from "./method.ts";

@@ -61,5 +61,7 @@ export interface RewardedGroup {
   readonly task: string;
   /** What kind of task: the task's own `dataset` field, where it has one that is a string; else "". */
   readonly dataset: string;
+  /** Its task shows an earlier episode of another one (`reflect`). Default false. */
+  readonly reflection?: boolean;
   readonly episodes: readonly RewardedEpisode[];
 }

@@ -49,10 +49,17 @@ export function checkSampler(
         id: `train/${step}/${k}/${sample}`,
       };
     };
-    const begin = (): void => {
+    const begin = (reflectedOn?: string): void => {
       const k = groups.length;
       // Four tasks in turn, so that what is remembered of one comes up again.
-      groups.push({ task: `task ${(step + k) % 4}`, dataset: "", episodes: [], dropped: false });
+      groups.push({
+        ...(reflectedOn === undefined
+          ? { task: `task ${(step + k) % 4}` }
+          : { task: `reflection on ${reflectedOn}`, reflection: true }),
+        dataset: "",
+        episodes: [],
+        dropped: false,
+      });
       for (let i = 0; i < sampler.groupSize; i++) groups[k]!.episodes.push(sampled(k));
     };
     for (let k = 0; k < tasksPerStep; k++) begin();
@@ -84,6 +91,7 @@ export function checkSampler(
         const fault = faultOf(request, seen, memory.get(taskOf(request, groups)) ?? []);
         if (fault !== undefined) refuse(`${JSON.stringify(request)} in wave ${wave}: ${fault}`);
         if (request.kind === "task") begin();
+        else if (request.kind === "reflect") begin(request.episode);
         else if (request.kind === "drop") groups[request.group]!.dropped = true;
         else {
           const { episodes } = groups[request.group]!;
@@ -128,7 +136,7 @@ function faultOf(
   if (episodes === undefined) return "there is no such group";
   if (request.kind === "episodes")
     return Number.isInteger(request.count) && request.count > 0 ? undefined : "not a number of episodes";
-  if (request.kind === "recall")
+  if (request.kind === "recall" || request.kind === "reflect")
     return known.some(({ id }) => id === request.episode) ? undefined : "that is not remembered of its task";
   if (request.kind === "drop") return undefined;
   const one = episodes[request.episode];

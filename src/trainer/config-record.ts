@@ -20,6 +20,7 @@ export function configRecord<Task>(settings: TrainSettings<Task>): Record<string
     search,
     memory,
     rewards,
+    reflect,
     schedule,
     tokenBudget,
     ...rest
@@ -55,6 +56,7 @@ export function configRecord<Task>(settings: TrainSettings<Task>): Record<string
         }),
     ...(search === undefined ? {} : { search: { concurrency: search.concurrency ?? 1, ...search.settings } }),
     method: { name: method.name, ...method.settings },
+    ...(reflect === undefined ? {} : { reflect: reflect.name || "function" }),
     memory: memory === undefined ? "episode" : "run",
     ...(rewards === undefined ? {} : { rewards: termRecord(rewards) }),
   };

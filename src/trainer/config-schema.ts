@@ -50,6 +50,7 @@ export const optionsSchema = z.strictObject({
       error: "expected a reward term such as reward(name, (episode) => …)",
     })
     .optional(),
+  reflect: z.custom((value) => typeof value === "function", { error: "expected a function" }).optional(),
   method: z.custom((value) => hasFunctions(value, "credit", "loss"), {
     error: "expected a method such as grpo(…)",
   }),

@@ -5,13 +5,14 @@ import type { TaskSource } from "../data/task-source.ts";
 import type { PolicySpec } from "../engine/policy-spec.ts";
 import type { Method } from "../methods/method.ts";
 import type { InfiniteSampling } from "../methods/schedule/index.ts";
-import { needsOf, type RewardTerm } from "../rewards/reward.ts";
+import type { RewardTerm } from "../rewards/reward.ts";
 import type { ConcurrencyLimits } from "../workflow/gate.ts";
 import type { MemoryStore } from "../workflow/memory.ts";
 import type { Deadlines, EpisodeLimits } from "../workflow/runtime.ts";
 import type { Trajectory } from "../workflow/trajectory.ts";
 import { agentsOf, type Workflow } from "../workflow/workflow.ts";
 import type { KeepCheckpoints } from "./checkpoint.ts";
+import { configFaults } from "./config-faults.ts";
 import { optionsSchema } from "./config-schema.ts";
 import { TrainConfigError } from "./errors.ts";
 import type { EvaluationOptions, EvaluationSettings } from "./evaluation-options.ts";
@@ -64,6 +65,11 @@ export interface TrainOptions<Task> {
   readonly buffer?: number | Readonly<Record<string, number>>;
   /** Given after the episodes of a group have ended, on top of what the workflow gives itself. */
   readonly rewards?: RewardTerm<NoInfer<Task>>;
+  /**
+   * The task in which an earlier episode is shown to the team, with an instruction to reflect on it: for methods that ask for
+   * it (R³). A pure function; the workflow's prompts decide what of it is seen.
+   */
+  readonly reflect?: (task: NoInfer<Task>, episode: Trajectory) => NoInfer<Task>;
   readonly method: Method;
   /** Optimiser update rounds. */
   readonly steps: number;
@@ -163,6 +169,7 @@ export interface TrainSettings<Task>
       | "concurrency"
       | "memory"
       | "rewards"
+      | "reflect"
       | "limits"
       | "from"
       | "schedule"
@@ -179,6 +186,7 @@ export interface TrainSettings<Task>
   readonly limits: EpisodeLimits;
   readonly memory: MemoryStore | undefined;
   readonly rewards: RewardTerm<Task> | undefined;
+  readonly reflect: ((task: Task, episode: Trajectory) => Task) | undefined;
   readonly from: string | undefined;
   readonly schedule: InfiniteSampling | undefined;
   readonly concurrency: ConcurrencyLimits & { readonly episodes: number };
@@ -209,12 +217,7 @@ export function isTrainConfig(value: unknown): value is TrainConfig<unknown> {
 export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Task> {
   const parsed = optionsSchema.safeParse({ ...options });
   if (!parsed.success) throw configError(z.prettifyError(parsed.error), parsed.error.issues.length);
-  const faults = [
-    ...assignmentFaults(options),
-    ...teamFaults(options),
-    ...rewardFaults(options),
-    ...keepFaults(options),
-  ];
+  const faults = [...configFaults(options), ...teamFaults(options)];
   if (faults.length > 0) throw configError(faults.map((fault) => `✖ ${fault}`).join("\n"), faults.length);
   const [onlyPolicy] = Object.keys(options.policies);
   const teams = teamsOf(options);
@@ -235,6 +238,7 @@ export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Ta
     method: options.method,
     memory: options.memory,
     rewards: options.rewards,
+    reflect: options.reflect,
     from: options.from,
     schedule: options.schedule,
     run: options.run ?? options.workflow.name.replace(/[^\w.-]+/g, "-"),
@@ -242,60 +246,6 @@ export function checkConfig<Task>(options: TrainOptions<Task>): TrainSettings<Ta
     teams,
     search: options.search,
   }) as TrainSettings<Task>;
-}
-
-function* assignmentFaults<Task>({
-  workflow,
-  policies,
-  assign,
-  teams,
-  search,
-  optimizers,
-}: TrainOptions<Task>): Generator<string> {
-  const agents = [...agentsOf(workflow).keys()];
-  const names = Object.keys(policies);
-  for (const name of Object.keys(optimizers ?? {})) {
-    if (!names.includes(name))
-      yield `optimizers.${name}: there is no policy "${name}"; there are ${names.join(", ")}.`;
-  }
-  if (names.length === 0) yield 'policies: there is none; add one, for example { small: local("folder") }.';
-  for (const [agent, policy] of Object.entries(assign ?? {})) {
-    if (!agents.includes(agent)) {
-      yield `assign.${agent}: workflow "${workflow.name}" has no agent "${agent}"; it has ${agents.join(", ")}.`;
-    }
-    if (!names.includes(policy))
-      yield `assign.${agent}: there is no policy "${policy}"; there are ${names.join(", ")}.`;
-  }
-  if (names.length < 2 || teams !== undefined || search?.assign !== undefined) return;
-  for (const agent of agents) {
-    if (assign?.[agent] === undefined) {
-      yield `assign.${agent}: missing; with ${names.length} policies (${names.join(", ")}) each agent must be assigned to one.`;
-    }
-  }
-}
-
-function* rewardFaults<Task>({ workflow, policies, rewards }: TrainOptions<Task>): Generator<string> {
-  if (rewards === undefined) return;
-  const needs = needsOf(rewards);
-  for (const policy of needs.policies) {
-    if (!Object.hasOwn(policies, policy))
-      yield `rewards: a term of "${rewards.name}" asks policy "${policy}"; there are ${Object.keys(policies).join(", ")}.`;
-  }
-  const agents = agentsOf(workflow);
-  for (const agent of needs.agents) {
-    if (!agents.has(agent))
-      yield `rewards: a term of "${rewards.name}" is about agent "${agent}"; workflow "${workflow.name}" has ${[...agents.keys()].join(", ")}.`;
-  }
-}
-
-function* keepFaults<Task>(options: TrainOptions<Task>): Generator<string> {
-  const { keepCheckpoints, evaluate, evaluateEvery, metrics = { reward: undefined } } = options;
-  const metric = keepCheckpoints?.best?.metric;
-  if (metric === undefined) return;
-  if (evaluate === undefined || evaluateEvery === 0)
-    yield "keepCheckpoints.best: there are no evaluations to compare; give `evaluate`, and `evaluateEvery` above 0.";
-  if (!Object.hasOwn(metrics, metric))
-    yield `keepCheckpoints.best.metric: there is no metric "${metric}"; there are ${Object.keys(metrics).join(", ")}.`;
 }
 
 function configError(list: string, faults: number): TrainConfigError {

@@ -31,7 +31,7 @@ export interface EpisodeRunner<Task> {
 
 export interface Group<Task> {
   readonly task: Task;
-  /** Index of the task in its source. */
+  /** Index of the task in its source; of a reflection, of the task that it reflects on. */
   readonly index: number;
   readonly trajectories: readonly Trajectory[];
   /** Ids of those that were sampled in an earlier step and joined it from the store. Default: none. */
@@ -43,6 +43,8 @@ export interface Group<Task> {
    * independent of each other.
    */
   readonly parents?: ReadonlyMap<string, string | undefined>;
+  /** Its task was made of another one and an episode of that (`reflect`). Default false. */
+  readonly reflection?: boolean;
   /** The sampler dropped it: it is not trained on. Default false. */
   readonly dropped?: boolean;
 }
@@ -67,7 +69,7 @@ export async function sampleGroups<Task>(
     Array.from({ length: groupSize }, (_, sample) => ({ task, group, sample })),
   );
   const { schedule, concurrency } = runner.settings;
-  const run = (place: EpisodePlace) => sampleEpisode(runner, tasks, place, about);
+  const run = (place: EpisodePlace) => sampleEpisode(runner, tasks[place.task]!, place, about);
   const trajectories =
     schedule === undefined
       ? await mapConcurrently(places, concurrency.episodes, run, runner.onEpisode)
@@ -106,14 +108,14 @@ export interface EpisodePlace {
 /** One episode at its place in the run. */
 export function sampleEpisode<Task>(
   { settings, policies, shared, journal, signal }: EpisodeRunner<Task>,
-  tasks: readonly Task[],
+  task: Task,
   place: EpisodePlace,
   { purpose, step }: { readonly purpose: string; readonly step: number },
 ): Promise<Trajectory> {
   return runRecorded(journal, {
     ...shared,
     workflow: settings.workflow,
-    task: tasks[place.task]!,
+    task,
     policies,
     assignment: assignmentOfSample(settings, place.sample),
     stage: "train",

@@ -12,7 +12,7 @@ import { giveRewards } from "./give-rewards.ts";
 import { type EpisodeRunner, type Group, sampleEpisode, sampleGroups } from "./groups.ts";
 import { forkRecorded } from "./recorded-episode.ts";
 import { chosenTasks } from "./step-tasks.ts";
-import { toldGroup } from "./told-group.ts";
+import { taskName, toldGroup } from "./told-group.ts";
 import { sampleTrees } from "./tree-sampling.ts";
 
 /** A sampler that never has enough is stopped here: a fault of it, not of the run. */
@@ -24,10 +24,25 @@ interface Growing<Task> {
   readonly trajectories: Trajectory[];
   readonly recalled: Set<string>;
   readonly omitted: Set<string>;
+  readonly reflection?: true;
   /** Episodes begun at its task. */
   begun: number;
   dropped: boolean;
 }
+
+const growingGroup = <Task>(
+  { task, index, trajectories = [] }: { task: Task; index: number; trajectories?: readonly Trajectory[] },
+  about: Pick<Growing<Task>, "reflection"> = {},
+): Growing<Task> => ({
+  ...about,
+  task,
+  index,
+  trajectories: [...trajectories],
+  recalled: new Set(),
+  omitted: new Set(),
+  begun: trajectories.length,
+  dropped: false,
+});
 
 /** Groups of a step, in the order in which they were begun. Rewards of the run's own terms are not on them yet. */
 export async function sampleStep<Task>(
@@ -41,17 +56,7 @@ export async function sampleStep<Task>(
     return sampleTrees(runner, runner.settings.search, tasks, chosen, step);
   const first = await sampleGroups(runner, tasks, chosen, { purpose: "train", step });
   if (method.sampler === undefined) return first;
-  const growing = first.map(
-    ({ task, index, trajectories }): Growing<Task> => ({
-      task,
-      index,
-      trajectories: [...trajectories],
-      recalled: new Set(),
-      omitted: new Set(),
-      begun: trajectories.length,
-      dropped: false,
-    }),
-  );
+  const growing = first.map((group) => growingGroup(group));
   const waves = new StepWaves(runner, tasks, step, growing, chosen);
   await waves.run(method.sampler);
   return growing;
@@ -142,15 +147,7 @@ class StepWaves<Task> {
     if (request.kind === "task") {
       const group = this.#groups.length;
       const index = this.#others[this.#othersTaken++ % this.#others.length]!;
-      this.#groups.push({
-        task: this.#tasks[index]!,
-        index,
-        trajectories: [],
-        recalled: new Set(),
-        omitted: new Set(),
-        begun: 0,
-        dropped: false,
-      });
+      this.#groups.push(growingGroup({ task: this.#tasks[index]!, index }));
       return this.#episodes(group, groupSize);
     }
     const group = this.#groups[request.group];
@@ -161,12 +158,15 @@ class StepWaves<Task> {
     }
     if (request.kind === "episodes") return this.#episodes(request.group, request.count);
     if (request.kind === "recall") {
-      const { task } = toldGroup({ ...group, trajectories: [] }, this.#runner).rewarded;
-      const recalled = this.#runner.store?.recall(task, request.episode);
-      if (recalled === undefined) throw this.#unknown(request);
+      const recalled = this.#remembered(group, request);
       group.trajectories.push(recalled);
       group.recalled.add(recalled.id);
       return [];
+    }
+    if (request.kind === "reflect") {
+      const place = this.#groups.length;
+      this.#groups.push(this.#reflection(group, request));
+      return this.#episodes(place, groupSize);
     }
     const id = ids[request.group]![request.episode];
     const trajectory = group.trajectories.find((episode) => episode.id === id);
@@ -178,6 +178,31 @@ class StepWaves<Task> {
     return [{ group: request.group, run: this.#branch(trajectory, request.at) }];
   }
 
+  /** @throws RunFolderError E_RECALL */
+  #remembered({ task }: Growing<Task>, request: SamplingRequest & { readonly episode: string }): Trajectory {
+    const found = this.#runner.store?.recall(taskName(task), request.episode);
+    if (found === undefined) throw this.#unknown(request);
+    return found;
+  }
+
+  /** An empty group, of the task that shows an earlier episode of another group's. */
+  #reflection(group: Growing<Task>, request: SamplingRequest & { readonly episode: string }): Growing<Task> {
+    const { reflect } = this.#runner.settings;
+    const episode = this.#remembered(group, request);
+    if (reflect === undefined) throw this.#unknown(request);
+    try {
+      return growingGroup({ task: reflect(group.task, episode), index: group.index }, { reflection: true });
+    } catch (cause) {
+      throw new RunStoppedError({
+        code: "E_REFLECT",
+        message: `\`reflect\` failed for episode ${episode.id} in step ${this.#step}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        hint: "it is given a task of the run and a complete episode of it, and must return a task.",
+        cause,
+        facts: { step: this.#step, episode: episode.id },
+      });
+    }
+  }
+
   #episodes(group: number, count: number) {
     const growing = this.#groups[group]!;
     const { index: task, begun: from } = growing;
@@ -187,7 +212,7 @@ class StepWaves<Task> {
       run: () =>
         sampleEpisode(
           this.#runner,
-          this.#tasks,
+          growing.task,
           { task, group, sample: from + i },
           { purpose: "train", step: this.#step },
         ),

@@ -60,7 +60,8 @@ export function toldGroup<Task>(group: Group<Task>, { settings, policies }: Tell
       ...(group.parents === undefined ? {} : { parent: parentPlace(trajectory.id, group.parents, places) }),
     };
   });
-  return { rewarded: { ...taskFacts(group.task), episodes }, trajectories, calls };
+  const reflection = group.reflection === true ? { reflection: true } : {};
+  return { rewarded: { ...taskFacts(group.task), ...reflection, episodes }, trajectories, calls };
 }
 
 /** The nearest ancestor that is in the group: one that a term could not score has left it. */

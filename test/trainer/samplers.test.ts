@@ -15,7 +15,7 @@ import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
-import { rememberingMethod } from "./crash/remembering-method.ts";
+import { reflect, rememberingMethod } from "./crash/remembering-method.ts";
 import { type ToyTask, toyTasks, toyTeam, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -209,7 +209,7 @@ test("a run that was stopped goes on with what its sampler remembers, to the sam
 
 test("a method that is passed to a second run has forgotten the first", async () => {
   const method = rememberingMethod(4);
-  const start = (run: string) => train(options(method, { run, steps: 4, tasksPerStep: 2 }), control);
+  const start = (run: string) => train(options(method, { run, reflect, steps: 4, tasksPerStep: 2 }), control);
   const [first, second] = [await start("first-run"), await start("second-run")];
   expect(JSON.stringify(method.state!())).not.toContain(":0.5");
   const state = async ({ checkpoint }: typeof first) =>

@@ -71,6 +71,57 @@ describe("replay", () => {
     expect(ids.size).toBe(2);
   });
 
+  describe("reflection", () => {
+    const asks = (remembered: typeof old, settings = {}, reward = (group: number) => group) =>
+      simulateStep(replay({ groupSize: 2, reflectBelow: 0.5, ...settings }), {
+        tasks: 2,
+        reward,
+        remembered: (task) => (task === "task 1" ? remembered : []),
+      }).asked.flat();
+    const seldom = [0, 0, 1].map((reward, i) => ({ id: `seldom ${i}`, step: 1, reward }));
+
+    test("of a task that is solved too seldom, one of its wrong episodes", () => {
+      const reflected = asks(seldom).filter(({ kind }) => kind === "reflect");
+      expect(reflected).toHaveLength(1);
+      expect(reflected[0]).toMatchObject({ group: 1, episode: expect.stringMatching(/^seldom [01]$/) });
+    });
+
+    test("none at τ or above, none where nothing is remembered, none unless asked for", () => {
+      const kinds = (...given: Parameters<typeof asks>) => new Set(asks(...given).map(({ kind }) => kind));
+      expect(kinds(old)).toEqual(new Set(["recall"]));
+      expect(kinds([])).toEqual(new Set());
+      expect(kinds(seldom, { reflectBelow: false })).toEqual(new Set(["recall"]));
+      expect(kinds(seldom, { reflectBelow: 1 / 3 })).toEqual(new Set(["recall"]));
+      expect(replay().reflects).toBeUndefined();
+      expect(replay({ reflectBelow: 0.5 }).reflects).toBe(true);
+      expect(() => replay({ reflectBelow: Number.NaN })).toThrow(/reflectBelow/);
+    });
+
+    test("adds to recalling; one wave is enough, and no reflection is reflected on", () => {
+      const { groups, asked } = simulateStep(replay({ groupSize: 2, reflectBelow: 0.5 }), {
+        tasks: 1,
+        reward: () => 1,
+        remembered: () => seldom,
+      });
+      expect(asked).toHaveLength(1);
+      expect(asked[0]!.map(({ kind }) => kind)).toEqual(["recall", "reflect"]);
+      expect(groups.map(({ episodes }) => episodes.length)).toEqual([3, 2]);
+    });
+
+    test("the first episode of an all-wrong group is remembered, of a reflection none", () => {
+      const group = { task: "t", dataset: "", episodes: [episode(0), episode(0), episode(0)] };
+      const kept = replay({ reflectBelow: 0.5 }).memory!.keep;
+      expect(kept(group)).toEqual([true, false, false]);
+      expect(replay().memory!.keep(group)).toEqual([false, false, false]);
+      expect(kept({ ...group, episodes: [episode(0), episode(1), episode(0)] })).toEqual([true, true, false]);
+      expect(kept({ ...group, episodes: [episode(1), episode(1)] })).toEqual([false, false]);
+      expect(kept({ ...group, reflection: true, episodes: [episode(0), episode(1)] })).toEqual([
+        false,
+        false,
+      ]);
+    });
+  });
+
   test("as many right as wrong ones are remembered, of what was sampled now", () => {
     const keep = (...episodes: readonly RewardedEpisode[]) =>
       replay().memory!.keep({ task: "t", dataset: "", episodes });

@@ -10,6 +10,7 @@ import { stream } from "../../../src/random/stream.ts";
 
 export interface SimulatedGroup {
   readonly task: string;
+  readonly reflection?: true;
   dropped: boolean;
   episodes: RewardedEpisode[];
 }
@@ -53,17 +54,22 @@ export function simulateStep(
       groups[group]!.episodes.push({ id: `${group}/${index}`, reward: value, calls });
     }
   };
-  const begin = () => {
+  const begin = (reflectedOn?: string) => {
     begun.push(0);
-    groups.push({ task: `task ${groups.length}`, dropped: false, episodes: [] });
+    groups.push({
+      ...(reflectedOn === undefined
+        ? { task: `task ${groups.length}` }
+        : { task: `reflection on ${reflectedOn}`, reflection: true as const }),
+      dropped: false,
+      episodes: [],
+    });
     sample(groups.length - 1, sampler.groupSize);
   };
   for (let i = 0; i < tasks; i++) begin();
   const asked: (readonly SamplingRequest[])[] = [];
   for (let wave = 1; wave <= 100; wave++) {
-    const view = groups.map(({ task, dropped, episodes }) => ({
-      task,
-      dropped,
+    const view = groups.map(({ episodes, ...group }) => ({
+      ...group,
       dataset: "",
       episodes: [...episodes],
     }));
@@ -73,6 +79,7 @@ export function simulateStep(
     asked.push(requests);
     for (const request of requests) {
       if (request.kind === "task") begin();
+      else if (request.kind === "reflect") begin(request.episode);
       else if (request.kind === "drop") groups[request.group]!.dropped = true;
       else if (request.kind === "episodes") sample(request.group, request.count);
       else if (request.kind === "recall") {

@@ -11,7 +11,7 @@ import { collectApart, trainApart } from "../../../src/trainer/apart/index.ts";
 import type { TrainOptions } from "../../../src/trainer/config.ts";
 import { silentReporter } from "../../../src/trainer/reporter.ts";
 import { train } from "../../../src/trainer/train.ts";
-import { rememberingMethod } from "../crash/remembering-method.ts";
+import { reflect, rememberingMethod } from "../crash/remembering-method.ts";
 import { type ToyTask, words } from "../toy-team.ts";
 import { apartRun, outcome, policyNames } from "./apart-run.ts";
 
@@ -57,7 +57,7 @@ test("trainers apart come to the weights, the optimisers and the metrics of one 
 });
 
 test("so with a method that learns, branches and remembers", async () => {
-  const { whole, apart } = await both("remembering", () => ({ method: rememberingMethod(4) }));
+  const { whole, apart } = await both("remembering", () => ({ method: rememberingMethod(4), reflect }));
   expect(apart).toEqual(whole);
 });
 

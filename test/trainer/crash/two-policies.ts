@@ -15,7 +15,7 @@ import { agent } from "../../../src/workflow/agent.ts";
 import { taskOf } from "../../../src/workflow/task-schema.ts";
 import { workflow } from "../../../src/workflow/workflow.ts";
 import { type ToyTask, toyTasks, toyTeam, words } from "../toy-team.ts";
-import { rememberingMethod } from "./remembering-method.ts";
+import { reflect, rememberingMethod } from "./remembering-method.ts";
 
 const [runsFolder = "runs", model] = process.argv.slice(2);
 
@@ -59,6 +59,7 @@ if (model === undefined) {
       metrics: { correct: ({ result, task }) => (result === task.answer ? 1 : 0) },
       policies: { first: slow(tabularPolicy({ words })), second: slow(tabularPolicy({ words })) },
       method: rememberingMethod(8),
+      reflect,
       steps: 7,
       tasksPerStep: 3,
       learningRate: { peak: 0.1, warmupSteps: 2, decay: "linear", final: 0.02 },
