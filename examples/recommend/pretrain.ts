@@ -179,9 +179,7 @@ for (let step = 0; seen < tokens; step++) {
   const scored = rows.reduce((sum, { mask }) => sum + mask.reduce((count, one) => count + one, 0), 0);
   const weightOf = (row: TrainingSequence, token: number) =>
     // A choice and its end token are all that a row of the recommender scores.
-    row.mask.indexOf(1) === row.tokens.length - 2 && token === row.tokens.length - 2
-      ? choiceWeight
-      : 1;
+    row.mask.indexOf(1) === row.tokens.length - 2 && token === row.tokens.length - 2 ? choiceWeight : 1;
   const slopes = rows.flatMap((row) =>
     [...row.mask].flatMap((one, token) => (one === 1 ? [weightOf(row, token) / scored] : [])),
   );
