@@ -4,22 +4,11 @@
  *   npm run build && npx jiti examples/atlas/pretrain.ts [--out folder] [--tokens 14e6] [--seed 1] [--threads 2]
  */
 
-import { mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { saveModelFolder } from "../../src/engine/local/checkpoint/index.ts";
-import { initialiseModel } from "../../src/engine/local/model/initialise.ts";
-import { decoderShapes, parameterTable } from "../../src/engine/local/model/parameters.ts";
-import { parseConfig } from "../../src/engine/local/model/parse-config.ts";
-import { FlatTensors } from "../../src/engine/local/model/weights.ts";
-import { openBackend } from "../../src/engine/local/ort/open.ts";
-import { ModelTokenizer, trainBpe, writeTokenizer } from "../../src/engine/local/tokenizer/index.ts";
-import { cosine, warmup } from "../../src/engine/local/training/schedule.ts";
-import { TrainingGraphs } from "../../src/engine/local/training/training-graphs.ts";
-import { TrainingModel } from "../../src/engine/local/training/training-model.ts";
-import { weightedBatches } from "./pretrain-data.ts";
+import { pretrain } from "../pretraining/pretrain.ts";
+import { makeTokenizer } from "../pretraining/starter-tokenizer.ts";
+import { weightedBatches } from "../pretraining/weighted-batches.ts";
 import { traceStream } from "./trace-stream.ts";
 
 const { values: given } = parseArgs({
@@ -33,125 +22,34 @@ const { values: given } = parseArgs({
   },
 });
 const seed = Number(given.seed);
-const tokens = Number(given.tokens);
-const saveEvery = Number(given["save-every"]);
+const batchTokens = 4096;
+const size = { vocabularySize: 1024, hidden: 128, intermediate: 384, layers: 4, contextLength: 1024 };
 
-const recipe = {
-  vocabularySize: 1024,
-  /** Traces that the tokenizer's merges are learned from. */
-  tokenizerTraces: 20_000,
-  batchTokens: 4096,
-  promptWeight: 0.1,
-  peakLearningRate: 3e-3,
-  warmupSteps: 100,
-  betas: [0.9, 0.98],
-  weightDecay: 0.05,
-  maxGradientNorm: 1,
-} as const;
-
-const modelConfig = {
-  architectures: ["LlamaForCausalLM"],
-  model_type: "llama",
-  vocab_size: recipe.vocabularySize,
-  hidden_size: 128,
-  intermediate_size: 384,
-  num_hidden_layers: 4,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  max_position_embeddings: 1024,
-  rms_norm_eps: 1e-5,
-  rope_theta: 10_000,
-  hidden_act: "silu",
-  tie_word_embeddings: true,
-  attention_bias: false,
-  mlp_bias: false,
-  initializer_range: 0.02,
-  torch_dtype: "bfloat16",
-} as const;
-
-/** Learns the tokenizer and puts it with the generation config into a folder that the model's folder is made from. */
-async function makeTokenizer(): Promise<{ readonly folder: string; readonly tokenizer: ModelTokenizer }> {
-  const folder = await mkdtemp(join(tmpdir(), "atlas-tokenizer-"));
-  const traces = traceStream(seed);
-  const texts = Array.from({ length: recipe.tokenizerTraces }, () => {
-    const { prompt, completion } = traces.next().value;
-    return prompt + completion;
-  });
-  const { vocabularySize } = recipe;
-  await writeTokenizer(
-    folder,
-    trainBpe(texts, { vocabularySize, contextLength: modelConfig.max_position_embeddings }),
-  );
-  const tokenizer = await ModelTokenizer.load(folder);
-  const generation = { eos_token_id: tokenizer.endTokens, do_sample: true };
-  await writeFile(join(folder, "generation_config.json"), `${JSON.stringify(generation, null, 2)}\n`);
-  return { folder, tokenizer };
-}
-
-const { folder: tokenizerFolder, tokenizer } = await makeTokenizer();
-const endToken = tokenizer.endTokens[0]!;
-const sourceConfig = { ...modelConfig, eos_token_id: endToken };
-const config = parseConfig(sourceConfig);
-const table = parameterTable(decoderShapes(config));
-const backend = await openBackend({ threads: Number(given.threads) });
-const weights = new FlatTensors(backend, table);
-initialiseModel(weights, seed, modelConfig.initializer_range);
-// What writes into the residual stream starts smaller, by 1/√(2·layers) (Radford et al., 2019).
-for (const { name } of table.parameters) {
-  if (!/\.(o_proj|down_proj)\.weight$/.test(name)) continue;
-  const view = weights.view(name);
-  for (let i = 0; i < view.length; i++) view[i]! /= Math.sqrt(2 * config.layers);
-}
-const graphs = await TrainingGraphs.create(backend, config);
-const model = new TrainingModel(graphs, { weights, sharePrefixes: false });
-console.log(`${table.count} parameters, ${recipe.vocabularySize} tokens, end token ${endToken}`);
-
-const save = (target: string) =>
-  saveModelFolder(
-    target,
-    { config, sourceConfig, table, flat: weights.flat },
-    { format: "BF16", copyFrom: tokenizerFolder, replace: true, facts: { seed, tokens: seen } },
-  );
-
-const steps = Math.ceil(tokens / recipe.batchTokens);
-const rate = warmup(recipe.warmupSteps, cosine({ peak: recipe.peakLearningRate, steps, final: 3e-5 }));
-const encode = (text: string) => tokenizer.encode(text);
-const { batchTokens, promptWeight, betas, weightDecay, maxGradientNorm } = recipe;
-const batches = weightedBatches({
-  seed: seed + 1,
-  traces: traceStream(seed + 1),
-  encode,
-  endToken,
-  batchTokens,
-  promptWeight,
+const starterTokenizer = await makeTokenizer(traceStream(seed), {
+  count: 20_000,
+  vocabularySize: size.vocabularySize,
+  contextLength: size.contextLength,
 });
-const begin = performance.now();
-let seen = 0;
-let smoothed = Number.NaN;
-for (let step = 0; seen < tokens; step++) {
-  const batch = batches.next().value;
-  const { logprobs } = model.trainOnTargets(batch.sequences, batch.weights);
-  const { gradientNorm } = model.step({
-    ...{ learningRate: rate(Math.min(step, steps)), betas, weightDecay, maxGradientNorm },
-  });
-  seen += batch.tokens;
-  // The mean over completion tokens alone: the part of the loss that says how well the team would do.
-  let loss = 0;
-  for (let i = 0; i < logprobs.length; i++)
-    if (batch.weights[i] === batch.unit) loss -= logprobs[i]! * batch.unit;
-  smoothed = Number.isNaN(smoothed) ? loss : 0.98 * smoothed + 0.02 * loss;
-  if (step % 50 === 49) {
-    const seconds = (performance.now() - begin) / 1000;
-    const speed = seen / seconds;
-    console.log(
-      `step ${step + 1}/${steps}  loss ${smoothed.toFixed(4)}  gradient ${gradientNorm.toFixed(2)}  ` +
-        `${(seen / 1e6).toFixed(2)} M tokens  ${Math.round(speed)} tokens/s  ${Math.round((tokens - seen) / speed)} s left`,
-    );
-  }
-  if (saveEvery > 0 && step % saveEvery === saveEvery - 1) await save(`${given.out}-${step + 1}`);
-}
-await save(given.out);
-console.log(`saved ${given.out} after ${seen} tokens, ${Math.round((performance.now() - begin) / 1000)} s`);
-model.dispose();
-graphs.dispose();
+const { tokenizer } = starterTokenizer;
+await pretrain({
+  out: given.out,
+  tokens: Number(given.tokens),
+  seed,
+  threads: Number(given.threads),
+  size,
+  starterTokenizer,
+  batches: weightedBatches({
+    seed: seed + 1,
+    traces: traceStream(seed + 1),
+    encode: (text) => tokenizer.encode(text),
+    endToken: tokenizer.endTokens[0]!,
+    batchTokens,
+    promptWeight: 0.1,
+  }),
+  batchTokens,
+  peakLearningRate: 3e-3,
+  finalLearningRate: 3e-5,
+  smallResiduals: true,
+  saveEvery: Number(given["save-every"]),
+});
 process.exit(0);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { weightedBatches } from "../../../examples/atlas/pretrain-data.ts";
 import { traceStream } from "../../../examples/atlas/trace-stream.ts";
+import { weightedBatches } from "../../../examples/pretraining/weighted-batches.ts";
 
 /** Characters as tokens. */
 const encode = (text: string) => Int32Array.from(text, (character) => character.codePointAt(0)! + 1);

@@ -1,7 +1,7 @@
 /** @file Turns the stream of traces into token batches of similar length, in an order that depends on the seed alone. */
 
 import { key, Stream } from "troupe";
-import type { TrainingSequence } from "../../src/engine/policy.ts";
+import type { PretrainingBatch } from "./pretrain.ts";
 
 /** One example. */
 export interface TraceText {
@@ -9,14 +9,10 @@ export interface TraceText {
   readonly completion: string;
 }
 
-/** Sequences with the weight of each scored token: −∂L/∂ℓ up to the batch's normaliser. */
-export interface WeightedBatch {
-  readonly sequences: readonly TrainingSequence[];
-  /** [S] flat over the scored tokens, already divided by the number of completion tokens. */
-  readonly weights: Float32Array;
+/** Weights are already divided by the number of completion tokens. */
+export interface WeightedBatch extends PretrainingBatch {
   /** Weight of a completion token. */
   readonly unit: number;
-  readonly tokens: number;
 }
 
 export interface BatchOptions {
@@ -66,7 +62,13 @@ function weigh(traces: readonly Encoded[], promptWeight: number): WeightedBatch 
     at += tokens.length - 1;
     return { tokens, mask };
   });
-  return { sequences, weights, unit: Math.fround(1 / completed), tokens: scored + traces.length };
+  const unit = Math.fround(1 / completed);
+  const loss = (logprobs: Float32Array) => {
+    let sum = 0;
+    for (let i = 0; i < logprobs.length; i++) if (weights[i] === unit) sum -= logprobs[i]! * unit;
+    return sum;
+  };
+  return { sequences, weights, unit, tokens: scored + traces.length, loss };
 }
 
 export function* weightedBatches(options: BatchOptions): Generator<WeightedBatch, never> {
