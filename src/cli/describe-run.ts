@@ -5,6 +5,7 @@ import { spreadOf } from "../methods/group-advantage.ts";
 import { formatSeconds } from "../trainer/reporter.ts";
 import type { EvaluationMetrics, RecordedEpisode, RunRecord } from "../trainer/run-record.ts";
 import type { StepMetrics } from "../trainer/step-metrics.ts";
+import { isOwnCall } from "../trainer/told-group.ts";
 import { meanReward } from "../workflow/trajectory.ts";
 import { sparkline, table } from "./table.ts";
 
@@ -155,6 +156,10 @@ export interface GroupView {
     readonly reward: number | null;
     readonly result: unknown;
     readonly failure?: string;
+    /** Of a branch: the episode that it branched off, by id, where that is in the group. */
+    readonly parent?: string;
+    /** Who answered the calls that were sampled for it. */
+    readonly policies: readonly string[];
   }[];
 }
 
@@ -166,6 +171,7 @@ export function groupViews(episodes: readonly RecordedEpisode[]): readonly Group
     byGroup.set(group, [...(byGroup.get(group) ?? []), episode]);
   }
   return [...byGroup].map(([group, own]) => {
+    const ids = new Set(own.map(({ id }) => id));
     const rewards = own.filter(({ status }) => status === "complete").map(meanReward);
     return {
       group,
@@ -177,9 +183,19 @@ export function groupViews(episodes: readonly RecordedEpisode[]): readonly Group
         reward: episode.status === "complete" ? meanReward(episode) : null,
         result: episode.result ?? null,
         ...(episode.failure === undefined ? {} : { failure: episode.failure.message }),
+        ...parentIn(ids, episode.id),
+        policies: [
+          ...new Set(episode.calls.filter((call) => isOwnCall(episode, call)).map(({ policy }) => policy)),
+        ].sort(),
       })),
     };
   });
+}
+
+/** A branch is named after the episode that it branched off, and the place: "train/…/00@4.1". */
+function parentIn(ids: ReadonlySet<string>, id: string): { readonly parent?: string } {
+  const parent = id.replace(/@[^@]*$/, "");
+  return parent !== id && ids.has(parent) ? { parent } : {};
 }
 
 const excerpt = (value: unknown, limit: number) => {
@@ -231,19 +247,26 @@ export function describeGroups(groups: readonly GroupView[]): string {
   );
 }
 
+const only = (shown: boolean, ...cells: readonly string[]) => (shown ? cells : []);
+
 export function describeGroup({ group, task, reward, episodes }: GroupView): string {
+  const places = new Map(episodes.map(({ id }, place) => [id, String(place)]));
+  const branches = episodes.some(({ parent }) => parent !== undefined);
+  const several = new Set(episodes.flatMap(({ policies }) => policies)).size > 1;
   return [
     `group ${group}: reward ${reward.mean.toFixed(3)} (deviation ${reward.deviation.toFixed(3)})`,
     `task ${excerpt(task, 300)}`,
     "",
     table(
-      ["episode", "reward", "result"],
+      [...only(branches, "", "after"), "episode", ...only(several, "policies"), "reward", "result"],
       episodes.map((one) => [
+        ...only(branches, places.get(one.id)!, places.get(one.parent ?? "") ?? "–"),
         one.id,
+        ...only(several, one.policies.join(", ")),
         one.reward === null ? one.status : one.reward.toFixed(3),
         excerpt(one.failure ?? one.result, 80),
       ]),
-      ["reward"],
+      ["", "after", "reward"],
     ),
   ].join("\n");
 }

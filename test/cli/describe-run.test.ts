@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { describeRun, describeStepMetrics } from "../../src/cli/describe-run.ts";
-import type { RunRecord } from "../../src/trainer/run-record.ts";
+import { describeGroup, describeRun, describeStepMetrics, groupViews } from "../../src/cli/describe-run.ts";
+import type { RecordedEpisode, RunRecord } from "../../src/trainer/run-record.ts";
 
 const run = (config: Readonly<Record<string, unknown>>): RunRecord => ({
   path: "runs/one",
@@ -73,4 +73,31 @@ test("what the method has learned has a curve each, and a line in a step", () =>
   const [first, , last] = steps.map((one) => describeStepMetrics(one as never));
   expect(last).toContain("  method: capability.a 0.750");
   expect(first).not.toContain("method:");
+});
+
+test("a group says who answered and what a branch goes on from, where that differs", () => {
+  const episode = (sample: number, policies: readonly string[], forks: readonly number[][] = []) =>
+    ({
+      id: `train/000001/000/0${sample}${forks.map(([at, branch]) => `@${at}.${branch}`).join("")}`,
+      identity: { purpose: "train", step: 1, group: 0, task: 0, sample },
+      forks: forks.map(([at, branch]) => ({ at, branch })),
+      task: "t",
+      status: "complete",
+      rewards: [{ name: "r", value: sample }],
+      calls: policies.map((policy, id) => ({ id, policy })),
+      result: "x",
+    }) as unknown as RecordedEpisode;
+  const shown = (...episodes: readonly RecordedEpisode[]) => {
+    const [view] = groupViews(episodes);
+    return { view: view!, rows: describeGroup(view!).split("\n").slice(3) };
+  };
+  const plain = shown(episode(0, ["a"]), episode(1, ["a"]));
+  expect(plain.rows[0]).toMatch(/^episode +reward {2}result$/);
+  // What was sampled before the branch is its parent's.
+  const tree = shown(episode(0, ["a"]), episode(0, ["a", "b"], [[1, 2]]), episode(3, ["b"]));
+  expect(tree.rows[0]).toMatch(/after {2}episode +policies {2}reward {2}result$/);
+  expect(tree.rows[2]).toMatch(/^1 +0 {2}train\/000001\/000\/00@1\.2 {2}b /);
+  expect(tree.rows[3]).toMatch(/^2 +– {2}train\/000001\/000\/03 +b /);
+  expect(tree.view.episodes[1]).toMatchObject({ parent: "train/000001/000/00", policies: ["b"] });
+  expect(tree.view.episodes[2]).not.toHaveProperty("parent");
 });
