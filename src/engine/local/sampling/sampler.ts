@@ -8,13 +8,13 @@
  * with decode steps. The same key gives the same tokens whatever of this happened (see model/decode-graph.ts).
  */
 
-import { uniformAt } from "../../../random/stream.ts";
 import type { SampleRequest } from "../../policy.ts";
 import { samplingBlock } from "../model/decode-graph.ts";
 import type { FlatTensors } from "../model/weights.ts";
 import type { TokenBytes } from "../tokenizer/token-decoder.ts";
 import { byTemperature, gatherUnits, startOf, type Unit, unitsOfOneRun } from "./admission.ts";
 import { TokenChooser } from "./choose-token.ts";
+import { chooseTokens } from "./choose-tokens.ts";
 import { Decoder, type DecodeSessions, even } from "./decoder.ts";
 import { SampleAbortedError, SampleRunError, SamplerBusyError } from "./errors.ts";
 import { checkRequest } from "./request.ts";
@@ -390,34 +390,8 @@ export class Sampler {
 
   /** Chooses a token for each sequence from hidden row `hiddenRows[i]` (ascending; null = i), then lets go of those that ended. */
   #choose(sequences: readonly Sequence[], hiddenRows: readonly number[] | null): void {
-    const decoder = this.#decoder;
-    const count = sequences.length;
-    let full = false;
-    for (let i = 0; i < count; i++) {
-      const { plain, rules } = sequences[i]!;
-      decoder.inverseTemperatures[hiddenRows ? hiddenRows[i]! : i] = rules.inverseTemperature;
-      if (!plain) full = true;
-    }
-    const hiddenCount = hiddenRows ? hiddenRows[count - 1]! + 1 : count;
-    let ended = 0;
-    let failures: Map<Sequence, unknown> | null = null;
-    let next = 0;
-    for (const chunk of decoder.headChunks(hiddenCount)) {
-      const end = chunk.first + chunk.count;
-      decoder.runHead(chunk, full ? "full" : "plain");
-      for (; next < count; next++) {
-        const hidden = hiddenRows ? hiddenRows[next]! : next;
-        if (hidden >= end) break;
-        const sequence = sequences[next]!;
-        try {
-          this.#chooseOne(sequence, hidden - chunk.first, full);
-          if (sequence.stopReason) ended++;
-        } catch (error) {
-          failures ??= new Map();
-          failures.set(sequence, error);
-        }
-      }
-    }
+    const { chosen, ended, failures } = chooseTokens(this.#decoder, this.#chooser, sequences, hiddenRows);
+    this.#sampledTokens += chosen;
     if (ended > 0 || failures) this.#letGo(sequences, failures);
   }
 
@@ -430,24 +404,5 @@ export class Sampler {
     for (const sequence of leaving)
       if (failures?.has(sequence)) this.#fail(sequence, failures.get(sequence));
       else this.#finish(sequence);
-  }
-
-  #chooseOne(sequence: Sequence, row: number, full: boolean): void {
-    const { probabilities, sampledProbabilities, blockSums, logits } = this.#decoder;
-    const chooser = this.#chooser;
-    const uniform = uniformAt(sequence.request.key, sequence.outputLength);
-    if (!sequence.drawn) chooser.choose(logits, probabilities, row, sequence, uniform);
-    else if (full)
-      chooser.draw(
-        sampledProbabilities,
-        sequence.plain ? sampledProbabilities : probabilities,
-        blockSums,
-        sequence.plain ? null : logits,
-        row,
-        uniform,
-      );
-    else chooser.draw(probabilities, probabilities, blockSums, null, row, uniform);
-    this.#sampledTokens++;
-    sequence.accept(chooser.token, chooser.logprob, chooser.plainLogprob);
   }
 }
