@@ -1,19 +1,11 @@
 /** @file `train`: checks, opens and closes everything around the training loop. */
 
-import { join } from "node:path";
 import { loadTasks } from "../data/task-source.ts";
-import { EffectJournal } from "../store/effect-journal.ts";
-import { CallBuffer } from "./call-buffer.ts";
+import { type BegunRun, beginRun } from "./begin-run.ts";
 import { checkConfig, type TrainOptions } from "./config.ts";
-import { episodeRunner } from "./episode-runner.ts";
-import { EpisodeStore } from "./episode-store.ts";
 import { TrainingLoop } from "./loop.ts";
-import { openRun, statefulParts } from "./open-run.ts";
 import { openPolicies } from "./policies.ts";
-import { RunProgress } from "./progress.ts";
 import { consoleReporter, type Reporter } from "./reporter.ts";
-import type { RunFolder } from "./run-folder.ts";
-import { beginParts, RunSaver, restoreParts, restorePolicies } from "./save-run.ts";
 import type { RunSummary } from "./summary.ts";
 
 export interface TrainControl {
@@ -38,61 +30,22 @@ export async function train<Task>(
   control: TrainControl = {},
 ): Promise<RunSummary> {
   const settings = checkConfig(options);
-  const { workflow, memory } = settings;
+  const { workflow } = settings;
   const tasks = await loadTasks(settings.tasks, "tasks", workflow.task);
   const heldOut =
     (settings.evaluate && (await loadTasks(settings.evaluate, "evaluate", workflow.task))) ?? [];
   const reporter = control.reporter ?? consoleReporter();
-  const warn = (text: string) => reporter.warn(text);
   const policies = await openPolicies(settings);
-  let folder: RunFolder | undefined;
-  let journal: EffectJournal | undefined;
+  let run: BegunRun<Task> | undefined;
   try {
-    const opened = await openRun({ settings, tasks, heldOut, fresh: control.fresh ?? false, reporter });
-    folder = opened.folder;
-    const { checkpoint, begin } = opened;
-    const remembers = settings.method.sampler?.memory;
-    const store = remembers === undefined ? undefined : new EpisodeStore(remembers);
-    const buffer = settings.buffer === 0 ? undefined : new CallBuffer(settings.buffer);
-    const parts = statefulParts(settings, store, buffer);
-    beginParts(parts);
-    if (begin !== undefined) await restorePolicies(begin, policies);
-    if (checkpoint !== undefined) restoreParts(checkpoint, parts);
-    // What episodes put into a shared memory is not in a journal that answers them without asking the memory.
-    if (memory === undefined) journal = new EffectJournal(join(folder.path, "journal"), { warn });
-    const { signal } = control;
-    const all = policies.all;
-    const runner = episodeRunner({ settings, policies: all, reporter, signal, journal, store, buffer });
+    const { signal, fresh = false } = control;
+    run = await beginRun({ settings, tasks, heldOut, fresh, reporter, policies, signal });
     warnOfLeaks(tasks, heldOut, reporter);
-    const progress = new RunProgress(settings, checkpoint?.state.progress);
-    const saver = new RunSaver({
-      folder,
-      policies,
-      settings,
-      progress,
-      parts,
-      journal,
-      config: opened.config,
-      saved: checkpoint,
-    });
-    const stepsDone = checkpoint?.state.step ?? 0;
-    const loop = new TrainingLoop({
-      runner,
-      policies,
-      folder,
-      progress,
-      saver,
-      reporter,
-      tasks,
-      heldOut,
-      stepsDone,
-    });
-    return await loop.run();
+    return await new TrainingLoop(run.parts).run();
   } finally {
     reporter.close();
     await policies.close();
-    await journal?.close();
-    await folder?.close();
+    await run?.close();
   }
 }
 

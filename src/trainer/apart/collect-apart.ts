@@ -9,17 +9,10 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { loadTasks } from "../../data/task-source.ts";
 import { writeDurably } from "../../store/durable.ts";
-import { EffectJournal } from "../../store/effect-journal.ts";
-import { CallBuffer } from "../call-buffer.ts";
+import { type BegunRun, beginRun } from "../begin-run.ts";
 import { checkConfig } from "../config.ts";
-import { episodeRunner } from "../episode-runner.ts";
-import { EpisodeStore } from "../episode-store.ts";
-import { openRun, statefulParts } from "../open-run.ts";
 import { type OpenPolicies, openPolicies } from "../policies.ts";
-import { RunProgress } from "../progress.ts";
 import { consoleReporter } from "../reporter.ts";
-import type { RunFolder } from "../run-folder.ts";
-import { beginParts, RunSaver, restoreParts, restorePolicies } from "../save-run.ts";
 import type { RunSummary } from "../summary.ts";
 import {
   type ApartControl,
@@ -49,7 +42,7 @@ export async function collectApart<Task>(
   const settings = checkConfig<Task>(rest);
   checkApart(path, settings);
   const { timeout, sayAfter, beat } = checkControl(control);
-  const { workflow, memory } = settings;
+  const { workflow } = settings;
   const tasks = await loadTasks(settings.tasks, "tasks", workflow.task);
   const heldOut =
     (settings.evaluate && (await loadTasks(settings.evaluate, "evaluate", workflow.task))) ?? [];
@@ -57,68 +50,23 @@ export async function collectApart<Task>(
   const store = new SampleStore(path);
   const lock = await PlaceLock.take(store.controllerPlace, beat);
   let policies: OpenPolicies | undefined;
-  let folder: RunFolder | undefined;
-  let journal: EffectJournal | undefined;
+  let run: BegunRun<Task> | undefined;
   try {
     // Comparing with a reference is the trainers' work.
     const { method } = settings;
     const needs = { ...method.needs, reference: false };
     policies = await openPolicies({ ...settings, method: { ...method, needs } });
-    const opened = await openRun({ settings, tasks, heldOut, fresh: control.fresh ?? false, reporter });
-    folder = opened.folder;
-    const { checkpoint, begin } = opened;
-    const remembers = method.sampler?.memory;
-    const remembered = remembers === undefined ? undefined : new EpisodeStore(remembers);
-    const buffer = settings.buffer === 0 ? undefined : new CallBuffer(settings.buffer);
-    const parts = statefulParts(settings, remembered, buffer);
-    beginParts(parts);
-    if (begin !== undefined) await restorePolicies(begin, policies);
-    if (checkpoint !== undefined) restoreParts(checkpoint, parts);
+    const { signal, fresh = false } = control;
+    run = await beginRun({ settings, tasks, heldOut, fresh, reporter, policies, signal });
+    const { folder, runner } = run.parts;
     await beginStore(store, folder.path, apartDigest(settings), [...policies.trainable.keys()]);
-    const warn = (text: string) => reporter.warn(text);
-    if (memory === undefined) journal = new EffectJournal(join(folder.path, "journal"), { warn });
-    const { signal } = control;
-    const all = policies.all;
-    const runner = episodeRunner({
-      settings,
-      policies: all,
-      reporter,
-      signal,
-      journal,
-      store: remembered,
-      buffer,
-    });
-    const progress = new RunProgress(settings, checkpoint?.state.progress);
-    const saver = new RunSaver({
-      folder,
-      policies,
-      settings,
-      progress,
-      parts,
-      journal,
-      config: opened.config,
-      saved: checkpoint,
-    });
-    const loop = new ControllerLoop({
-      runner,
-      policies,
-      folder,
-      progress,
-      saver,
-      reporter,
-      tasks,
-      heldOut,
-      stepsDone: checkpoint?.state.step ?? 0,
-      store,
-      lock,
-      patience: { timeout, sayAfter, signal: runner.signal, say: (text) => reporter.info(text) },
-    });
-    return await loop.run();
+    const say = (text: string) => reporter.info(text);
+    const patience = { timeout, sayAfter, signal: runner.signal, say };
+    return await new ControllerLoop({ ...run.parts, store, lock, patience }).run();
   } finally {
     reporter.close();
     await policies?.close();
-    await journal?.close();
-    await folder?.close();
+    await run?.close();
     await lock.release();
   }
 }
