@@ -17,5 +17,3 @@ export async function studyNamed(name: string): Promise<Study> {
     throw new Error(`There is no study "${name}"; there are ${Object.keys(files).join(", ")}.`);
   return (await load()).study;
 }
-
-export const studyNames = Object.keys(files);

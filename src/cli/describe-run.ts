@@ -247,7 +247,7 @@ export function describeGroups(groups: readonly GroupView[]): string {
   );
 }
 
-const only = (shown: boolean, ...cells: readonly string[]) => (shown ? cells : []);
+const cells = (shown: boolean, ...all: readonly string[]) => (shown ? all : []);
 
 export function describeGroup({ group, task, reward, episodes }: GroupView): string {
   const places = new Map(episodes.map(({ id }, place) => [id, String(place)]));
@@ -258,11 +258,11 @@ export function describeGroup({ group, task, reward, episodes }: GroupView): str
     `task ${excerpt(task, 300)}`,
     "",
     table(
-      [...only(branches, "", "after"), "episode", ...only(several, "policies"), "reward", "result"],
+      [...cells(branches, "", "after"), "episode", ...cells(several, "policies"), "reward", "result"],
       episodes.map((one) => [
-        ...only(branches, places.get(one.id)!, places.get(one.parent ?? "") ?? "–"),
+        ...cells(branches, places.get(one.id)!, places.get(one.parent ?? "") ?? "–"),
         one.id,
-        ...only(several, one.policies.join(", ")),
+        ...cells(several, one.policies.join(", ")),
         one.reward === null ? one.status : one.reward.toFixed(3),
         excerpt(one.failure ?? one.result, 80),
       ]),

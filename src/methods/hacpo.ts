@@ -14,11 +14,15 @@
  * follows the prompt that its source saw. The paper has one agent and one call.
  */
 
-import { type CapabilityAdvantageSettings, capabilityAdvantage } from "./advantage/capability.ts";
+import {
+  type CapabilityAdvantageSettings,
+  capabilityAdvantage,
+  capabilityAdvantageCard,
+} from "./advantage/capability.ts";
 import type { MethodCard } from "./card.ts";
 import { compose } from "./compose.ts";
 import { perAgent } from "./credit/per-agent.ts";
-import { type CrossPolicySettings, crossPolicyRatio } from "./loss/cross-policy.ts";
+import { type CrossPolicySettings, crossPolicyRatio, crossPolicyRatioCard } from "./loss/cross-policy.ts";
 import type { Method } from "./method.ts";
 import { checkNumber } from "./number-setting.ts";
 import { klPenalty } from "./regulariser/kl.ts";
@@ -70,25 +74,8 @@ export const hacpoCard: MethodCard = {
   ],
   defaults: {
     groupSize: { value: 8, source: "paper, appendix A: of each policy" },
-    window: { value: 5, source: "paper, eq. 9" },
-    floor: { value: 1e-8, source: "official code" },
-    leastRatio: { value: 0.1, source: "official code" },
-    mostRatio: { value: 10, source: "official code" },
-    warmUp: { value: 0, source: "paper has none; optional in the official code" },
-    counts: { value: "all", source: "paper; the official code: positive" },
-    ddof: { value: 1, source: "official code" },
-    epsilon: { value: 1e-6, source: "paper" },
-    equalRewards: { value: "zero", source: "official code" },
-    aboveOne: { value: "own", source: "official code" },
-    crossAdvantageBaseline: { value: "learner", source: "paper, eq. 50, and official codes; eq. 10: source" },
-    weightBaseline: { value: true, source: "paper" },
-    weightForeign: { value: true, source: "paper" },
-    clipLow: { value: 3e-4, source: "paper" },
-    clipHigh: { value: 4e-4, source: "paper" },
-    alpha: { value: 1, source: "paper: its commonest; 3 for two pairs" },
-    delta: { value: 0.2, source: "paper; its table 5 prints the bound 1 − δ" },
-    deltaStep: { value: 0.025, source: "paper: its commonest" },
-    mostLogRatio: { value: 10, source: "official code" },
+    ...capabilityAdvantageCard.defaults,
+    ...crossPolicyRatioCard.defaults,
     klCoefficient: { value: 0, source: "paper; the official script: 1e-3" },
     epochs: { value: 1, source: "paper" },
     minibatches: { value: 4, source: "paper: 128 tasks a step, 64 a minibatch, two policies" },

@@ -9,13 +9,17 @@
  * choice of tasks by √(v̂ (1 − v̂)), optional there, is `chooseTasks`; without it every task comes once an epoch.
  */
 
-import { type TrackedBaselineSettings, trackedBaseline } from "./advantage/tracked-baseline.ts";
+import {
+  type TrackedBaselineSettings,
+  trackedBaseline,
+  trackedBaselineCard,
+} from "./advantage/tracked-baseline.ts";
 import type { MethodCard } from "./card.ts";
 import { compose } from "./compose.ts";
 import { clipped } from "./loss/clipped.ts";
 import type { Method } from "./method.ts";
 import { fixedGroups } from "./sampler/fixed.ts";
-import { type EntropyShapingSettings, entropyShaping } from "./weight/entropy-shaping.ts";
+import { type EntropyShapingSettings, entropyShaping, entropyShapingCard } from "./weight/entropy-shaping.ts";
 
 export interface MssrSettings extends TrackedBaselineSettings, EntropyShapingSettings {
   /** Episodes per task. Default 1 (MSSR). */
@@ -55,18 +59,8 @@ export const mssrCard: MethodCard = {
   ],
   defaults: {
     groupSize: { value: 1, source: "paper" },
-    leastKept: { value: 0.875, source: "official configuration" },
-    mostKept: { value: 0.96, source: "official configuration" },
-    klTarget: { value: 0.06, source: "official configuration; the paper's sweep favours 0.01" },
-    first: { value: 0.5, source: "official configuration" },
-    right: { value: 1, source: "CHOSEN: rewards of 0 and 1" },
-    wrong: { value: 0, source: "CHOSEN: rewards of 0 and 1" },
-    whiten: { value: true, source: "paper" },
-    chooseTasks: { value: false, source: "optional in the paper: √(v̂ (1 − v̂))" },
-    ddof: { value: 0, source: "CHOSEN: as printed; verl computes 1" },
-    epsilon: { value: 1e-6, source: "verl" },
-    alpha: { value: 0.4, source: "official configuration" },
-    kappa: { value: 2, source: "official configuration" },
+    ...trackedBaselineCard.defaults,
+    ...entropyShapingCard.defaults,
     clipLow: { value: 0.2, source: "CHOSEN: PPO's" },
     clipHigh: { value: 0.2, source: "CHOSEN: PPO's" },
   },

@@ -11,12 +11,12 @@
  * `reflectBelow`, for runs that say how an answer is shown again (`reflect`).
  */
 
-import { mixedGroupAdvantage } from "./advantage/mixed-group.ts";
+import { mixedGroupAdvantage, mixedGroupAdvantageCard } from "./advantage/mixed-group.ts";
 import type { MethodCard } from "./card.ts";
 import { compose } from "./compose.ts";
 import { clipped } from "./loss/clipped.ts";
 import type { Method } from "./method.ts";
-import { type ReplaySettings, replay } from "./sampler/replay.ts";
+import { type ReplaySettings, replay, replayCard } from "./sampler/replay.ts";
 
 export interface R3Settings extends ReplaySettings {
   /** α > 0. Default 2. */
@@ -57,17 +57,8 @@ export const r3Card: MethodCard = {
     "A = (R − mean) / (α std + λ) over both; clipped surrogate",
   ],
   defaults: {
-    groupSize: { value: 8, source: "CHOSEN: as elsewhere here" },
-    count: { value: 1, source: "CHOSEN: k was not found" },
-    remembered: { value: 8, source: "CHOSEN: the paper does not say" },
-    right: { value: 1, source: "CHOSEN: rewards of 0 and 1" },
-    reflectBelow: {
-      value: false,
-      source: "CHOSEN: the run must say how; the paper reflects, its τ was not found",
-    },
-    alpha: { value: 2, source: "CHOSEN: not found" },
-    lambda: { value: 1e-6, source: "CHOSEN: not found" },
-    ddof: { value: 0, source: "paper" },
+    ...replayCard.defaults,
+    ...mixedGroupAdvantageCard.defaults,
     clipLow: { value: 0.2, source: "CHOSEN: PPO's" },
     clipHigh: { value: 0.2, source: "CHOSEN: PPO's" },
   },

@@ -9,6 +9,7 @@ import type { LoopParts } from "./loop-parts.ts";
 import { type OpenRunOptions, openRun, statefulParts } from "./open-run.ts";
 import type { OpenPolicies } from "./policies.ts";
 import { RunProgress } from "./progress.ts";
+import type { Reporter } from "./reporter.ts";
 import { beginParts, RunSaver, restoreParts, restorePolicies } from "./save-run.ts";
 
 export interface BegunRun<Task> {
@@ -47,6 +48,7 @@ export async function beginRun<Task>(
     }
     const { all } = policies;
     const runner = episodeRunner({ settings, policies: all, reporter, signal, journal, store, buffer });
+    warnOfLeaks(tasks, heldOut, reporter);
     const progress = new RunProgress(settings, checkpoint?.state.progress);
     const saver = new RunSaver({
       ...{ folder, policies, settings, progress, parts: stateful, journal },
@@ -62,4 +64,14 @@ export async function beginRun<Task>(
     await close();
     throw error;
   }
+}
+
+/** Held-out tasks that are trained on would make the evaluation a lie. */
+function warnOfLeaks(tasks: readonly unknown[], heldOut: readonly unknown[], reporter: Reporter): void {
+  const trained = new Set(tasks.map((task) => JSON.stringify(task)));
+  const leaked = heldOut.filter((task) => trained.has(JSON.stringify(task))).length;
+  if (leaked > 0)
+    reporter.warn(
+      `${leaked} of ${heldOut.length} held-out tasks are also training tasks; the evaluation measures memory, too.`,
+    );
 }

@@ -19,14 +19,14 @@ export interface OpenPolicies {
   close(): Promise<void>;
 }
 
-export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise<OpenPolicies> {
+/** @param options.references false: leaves them out, where the updates happen elsewhere. Default true. */
+export async function openPolicies<Task>(
+  settings: TrainSettings<Task>,
+  { references: comparing = true }: { readonly references?: boolean } = {},
+): Promise<OpenPolicies> {
   const opened: AnyPolicy[] = [];
   const close = async () => {
     await Promise.all(opened.map((policy) => policy.close()));
-  };
-  const opening = async <P extends AnyPolicy>(policy: Promise<P>): Promise<P> => {
-    opened.push(await policy);
-    return policy;
   };
   try {
     const all = new Map<string, AnyPolicy>();
@@ -35,15 +35,15 @@ export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise
     const used = usedPolicies(settings);
     for (const name of Object.keys(settings.policies)) {
       const spec = settings.policies[name]!;
-      const policy = await opening(spec.open({ name, seed: settings.seed }));
+      const policy = await spec.open({ name, seed: settings.seed });
+      opened.push(policy);
       all.set(name, policy);
       if (!used.has(name) || !isTrainable(policy)) continue;
       trainable.set(name, policy);
       await checkValueHead(name, policy, settings.method);
-      if (!needsOfPolicy(settings.method, name).reference) continue;
-      const context = { name: `${name} (reference)`, seed: settings.seed };
-      const reference = await opening<AnyPolicy>(spec.openReference?.(context) ?? spec.open(context));
-      if (!canScore(reference)) throw cannotScore(name, spec.kind);
+      const reference = comparing ? await openReference(name, settings) : undefined;
+      if (reference === undefined) continue;
+      opened.push(reference);
       references.set(name, reference);
     }
     checkTraining(settings, trainable);
@@ -53,6 +53,23 @@ export async function openPolicies<Task>(settings: TrainSettings<Task>): Promise
     await close();
     throw error;
   }
+}
+
+/**
+ * The policy as it was at the start, frozen; undefined where the method does not compare this one with it.
+ * @throws TrainConfigError E_CONFIG: its engine's reference cannot score tokens.
+ */
+export async function openReference<Task>(
+  name: string,
+  { method, policies, seed }: Pick<TrainSettings<Task>, "method" | "policies" | "seed">,
+): Promise<ScoringPolicy | undefined> {
+  if (!needsOfPolicy(method, name).reference) return undefined;
+  const spec = policies[name]!;
+  const context = { name: `${name} (reference)`, seed };
+  const reference: AnyPolicy = await (spec.openReference?.(context) ?? spec.open(context));
+  if (canScore(reference)) return reference;
+  await reference.close();
+  throw cannotScore(name, spec.kind);
 }
 
 function checkTraining<Task>(

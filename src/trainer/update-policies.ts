@@ -1,6 +1,7 @@
 /** @file The updates of a step: all trainable policies at once, each on its own calls, and none of the frozen ones. */
 
 import { crashPoint } from "../store/crash-point.ts";
+import type { CallBuffer } from "./call-buffer.ts";
 import type { CreditedGroup } from "./credit-groups.ts";
 import type { EpisodeRunner } from "./groups.ts";
 import type { OpenPolicies } from "./policies.ts";
@@ -17,7 +18,6 @@ export async function updatePolicies<Task>(
   step: number,
 ): Promise<ReadonlyMap<string, PolicyUpdate>> {
   const calls = credited.flatMap((group) => group.calls);
-  const refused = refusedTexts(credited);
   const settled = await Promise.allSettled(
     [...policies.trainable].map(async ([name, policy]) => {
       const own = calls.filter(({ call }) => call.policy === name);
@@ -40,30 +40,26 @@ export async function updatePolicies<Task>(
         },
       });
       crashPoint("between policies");
-      const waiting = buffer?.waiting(name) ?? 0;
-      return [
-        name,
-        {
-          ...update,
-          ...(refused[name] === undefined ? {} : { refused: refused[name] }),
-          ...(waiting === 0 ? {} : { waiting }),
-        },
-      ] as const;
+      return [name, { ...update, ...leftOut(name, credited, buffer) }] as const;
     }),
   );
   for (const result of settled) if (result.status === "rejected") throw result.reason;
   return new Map(settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])));
 }
 
-/** [policy][reason] over all groups. */
-function refusedTexts(credited: readonly CreditedGroup<unknown>[]): Record<string, Record<string, number>> {
-  const sums: Record<string, Record<string, number>> = {};
-  for (const { refused = {} } of credited) {
-    for (const [policy, reasons] of Object.entries(refused)) {
-      const own = sums[policy] ?? {};
-      for (const [reason, count] of Object.entries(reasons)) own[reason] = (own[reason] ?? 0) + count;
-      sums[policy] = own;
-    }
-  }
-  return sums;
+/** What a policy's update went without: texts that it was given and could not use, by reason, and calls that wait. */
+export function leftOut(
+  policy: string,
+  credited: readonly CreditedGroup<unknown>[],
+  buffer: CallBuffer | undefined,
+): Pick<PolicyUpdate, "refused" | "waiting"> {
+  const refused: Record<string, number> = {};
+  for (const group of credited)
+    for (const [reason, count] of Object.entries(group.refused?.[policy] ?? {}))
+      refused[reason] = (refused[reason] ?? 0) + count;
+  const waiting = buffer?.waiting(policy) ?? 0;
+  return {
+    ...(Object.keys(refused).length === 0 ? {} : { refused }),
+    ...(waiting === 0 ? {} : { waiting }),
+  };
 }

@@ -1,6 +1,6 @@
 /** The group family in runs of a small team: they learn, and their samplers do with the trainer what they are for. */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -15,6 +15,7 @@ import { dynamicSampling } from "../../src/methods/sampler/dynamic.ts";
 import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
+import { stepLines } from "../trainer/run-files.ts";
 import { toyTasks, toyTeam, words } from "../trainer/toy-team.ts";
 
 let runsFolder: string;
@@ -50,11 +51,7 @@ async function run(method: Method, steps: number, tasksPerStep = 3) {
     },
     { reporter: silentReporter },
   );
-  const metrics = (await readFile(join(runsFolder, name, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+  const metrics = await stepLines(join(runsFolder, name));
   return { metrics, told, rewards: metrics.map(({ reward }) => (reward as { readonly mean: number }).mean) };
 }
 const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,6 +1,6 @@
 /** MARS² in whole runs: trees by several policies, one of them frozen; each trained on its own nodes. */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -12,6 +12,7 @@ import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
 import { type RetryTask, retry, retryTasks, words } from "../trainer/retry-team.ts";
+import { stepLines } from "../trainer/run-files.ts";
 
 let runsFolder: string;
 beforeAll(async () => {
@@ -43,12 +44,7 @@ const options = (
   run,
   ...given,
 });
-const steps = async (run: string) =>
-  (await readFile(join(runsFolder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+const steps = (run: string) => stepLines(join(runsFolder, run));
 const control = { reporter: silentReporter };
 
 test("two policies learn from one tree, each on its own nodes", async () => {

@@ -12,6 +12,7 @@ import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
+import { stepLines } from "./run-files.ts";
 import { type ToyTask, toyTasks, toyTeam, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -54,12 +55,7 @@ const options = (method: Method, given: Partial<TrainOptions<ToyTask>> = {}): Tr
   ...given,
 });
 const control = { reporter: silentReporter };
-const steps = async (run: string) =>
-  (await readFile(join(runsFolder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+const steps = (run: string) => stepLines(join(runsFolder, run));
 
 test("a policy is updated with multiples of its number, and the metrics say what waits", async () => {
   const { method } = watching();

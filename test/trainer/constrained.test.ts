@@ -1,6 +1,6 @@
 /** Constrained RLHF in a run: several value heads, thresholds that hold, and a checkpoint that knows the multipliers. */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -12,6 +12,7 @@ import { train } from "../../src/trainer/train.ts";
 import { agent } from "../../src/workflow/agent.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
+import { stepLines } from "./run-files.ts";
 
 let runsFolder: string;
 beforeAll(async () => {
@@ -63,12 +64,7 @@ interface Step {
   readonly terms: { readonly heads: number };
   readonly policies: { readonly small: { readonly statistics: Readonly<Record<string, number>> } };
 }
-const steps = async (run: string): Promise<readonly Step[]> =>
-  (await readFile(join(runsFolder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as Step)
-    .filter(({ kind }) => kind === "step");
+const steps = (run: string): Promise<readonly Step[]> => stepLines(join(runsFolder, run));
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 test("raises a reward above its threshold, and then lets go of it, though more could be had", async () => {

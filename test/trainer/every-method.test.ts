@@ -19,6 +19,7 @@ import { train } from "../../src/trainer/train.ts";
 import { agent } from "../../src/workflow/agent.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
+import { stepLines } from "./run-files.ts";
 import { type ToyTask, toyTasks, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -102,11 +103,7 @@ const trained = catalog
 describe.each(trained)("%s", (name) => {
   test("trains a team", async () => {
     const summary = await train(options(make(name), `${name}-learns`, 30), control);
-    const metrics = (await readFile(join(runsFolder, `${name}-learns`, "metrics.jsonl"), "utf8"))
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line))
-      .filter(({ kind }) => kind === "step");
+    const metrics = await stepLines(join(runsFolder, `${name}-learns`));
     expect(metrics.some(({ policies }) => policies.small.updated)).toBe(true);
     for (const { policies } of metrics)
       if (policies.small.updated) expect(Number.isFinite(policies.small.loss)).toBe(true);

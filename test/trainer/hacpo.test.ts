@@ -15,6 +15,7 @@ import { train } from "../../src/trainer/train.ts";
 import { agent } from "../../src/workflow/agent.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
+import { stepLines } from "./run-files.ts";
 import { type ToyTask, toyTasks, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -63,12 +64,7 @@ const runOf = (
   ...given,
 });
 const control = { reporter: silentReporter };
-const stepsOf = async (run: string) =>
-  (await readFile(join(runsFolder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+const stepsOf = (run: string) => stepLines(join(runsFolder, run));
 const weightsOf = (checkpoint: string, names: readonly string[]) =>
   Promise.all(names.map((name) => readFile(join(checkpoint, name, "table.f32"), "base64")));
 const total = (numbers: readonly (number | undefined)[]) =>

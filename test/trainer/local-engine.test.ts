@@ -19,6 +19,7 @@ import { train } from "../../src/trainer/train.ts";
 import { agent } from "../../src/workflow/agent.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
+import { stepLines } from "./run-files.ts";
 
 let folder: string;
 let model: string;
@@ -89,12 +90,7 @@ const options = (overrides: Partial<TrainOptions<Task>>): TrainOptions<Task> => 
   ...overrides,
 });
 const control = { reporter: silentReporter };
-const steps = async (run: string) =>
-  (await readFile(join(folder, "runs", run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+const steps = (run: string) => stepLines(join(folder, "runs", run));
 
 test("learns, with log-probs of sampling and training equal, and the same again from the same seed", async () => {
   await train(options({ run: "one" }), control);

@@ -12,6 +12,7 @@ import { train } from "../../src/trainer/train.ts";
 import { agent } from "../../src/workflow/agent.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
+import { stepLines } from "./run-files.ts";
 import { type ToyTask, toyTasks, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -83,11 +84,7 @@ test("all three learn, each by its own update", async () => {
   const { before, after } = await train(runOf("learns", 25), control);
   for (const metric of ["choice", "rewriting", "correct"])
     expect(Number(after![metric]), metric).toBeGreaterThan(Number(before![metric]) + 0.2);
-  const steps = (await readFile(join(runsFolder, "learns", "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+  const steps = await stepLines(join(runsFolder, "learns"));
   for (const { policies } of steps) {
     for (const name of names) {
       expect(policies[name].updated).toBe(true);

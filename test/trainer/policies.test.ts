@@ -1,6 +1,6 @@
 /** @file What a run opens: frozen local policies take part untrained, and references share weights where they can. */
 
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { local } from "../../src/engine/local/index.ts";
@@ -14,6 +14,7 @@ import { agent } from "../../src/workflow/agent.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
 import { type ModelFixture, modelFixture } from "../engine/local/worker/model-fixture.ts";
+import { stepLines } from "./run-files.ts";
 
 let fixture: ModelFixture;
 beforeAll(async () => {
@@ -60,11 +61,7 @@ test("a frozen local policy takes part, and gets no update, no metrics of one an
     }),
     control,
   );
-  const lines = (await readFile(join(fixture.scratch, "runs", "frozen", "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+  const lines = await stepLines(join(fixture.scratch, "runs", "frozen"));
   expect(lines).toHaveLength(2);
   for (const { policies } of lines) expect(Object.keys(policies)).toEqual(["learns"]);
   expect(lines.at(-1).policies.learns).toMatchObject({ updated: true, version: 2 });

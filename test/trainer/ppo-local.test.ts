@@ -1,7 +1,7 @@
 /** PPO on the real engine: a value head that is trained, saved and restored, and one that is missing. */
 
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { local } from "../../src/engine/local/index.ts";
@@ -14,6 +14,7 @@ import { agent } from "../../src/workflow/agent.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
 import { type ModelFixture, modelFixture } from "../engine/local/worker/model-fixture.ts";
+import { stepLines } from "./run-files.ts";
 
 let fixture: ModelFixture;
 beforeAll(async () => {
@@ -50,12 +51,7 @@ const options = (overrides: Partial<TrainOptions<Task>>): TrainOptions<Task> => 
   ...overrides,
 });
 const control = { reporter: silentReporter };
-const steps = async (run: string) =>
-  (await readFile(join(fixture.scratch, "runs", run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+const steps = (run: string) => stepLines(join(fixture.scratch, "runs", run));
 
 test("learns in four optimiser steps an update, and saves the value head", async () => {
   const summary = await train(options({ run: "ppo" }), control);

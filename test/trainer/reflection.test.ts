@@ -13,6 +13,7 @@ import { train } from "../../src/trainer/train.ts";
 import { agent } from "../../src/workflow/agent.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
+import { jsonLines } from "./run-files.ts";
 import { words as toyWords } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -80,11 +81,7 @@ const options = (method: Method, given: Partial<TrainOptions<Question>>): TrainO
   ...given,
 });
 const control = { reporter: silentReporter };
-const lines = async (...path: readonly string[]) =>
-  (await readFile(join(runsFolder, ...path), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line));
+const lines = (...path: readonly string[]) => jsonLines(join(runsFolder, ...path));
 const episodes = (run: string, step: number) =>
   lines(run, "episodes", `${String(step).padStart(6, "0")}.jsonl`);
 

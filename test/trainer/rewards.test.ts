@@ -1,6 +1,6 @@
 /** The run's own reward terms, from the configuration to the weights. */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -15,6 +15,7 @@ import { train } from "../../src/trainer/train.ts";
 import { agent } from "../../src/workflow/agent.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
+import { stepLines } from "./run-files.ts";
 import { type ToyTask, toyTasks, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -54,12 +55,7 @@ const options = (overrides: Partial<TrainOptions<ToyTask>>): TrainOptions<ToyTas
 });
 
 const control = { reporter: silentReporter };
-const steps = async (run: string) =>
-  (await readFile(join(runsFolder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+const steps = (run: string) => stepLines(join(runsFolder, run));
 
 test("a workflow that gives no reward learns from the run's terms, in training and evaluation", async () => {
   const summary = await train(options({ run: "outside" }), control);

@@ -1,6 +1,6 @@
 /** Teams: groups with episodes of each, evaluation of each, and texts that one policy learns from another's episodes. */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -15,6 +15,7 @@ import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
 import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
+import { jsonLines } from "./run-files.ts";
 import { type ToyTask, toyTasks, toyTeam, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -65,11 +66,7 @@ const options = (method: Method, given: Partial<TrainOptions<ToyTask>> = {}): Tr
   ...given,
 });
 const control = { reporter: silentReporter };
-const lines = async (run: string) =>
-  (await readFile(join(runsFolder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line));
+const lines = (run: string) => jsonLines(join(runsFolder, run, "metrics.jsonl"));
 
 test("a group has the method's number of episodes of each team, told whose they are", async () => {
   const { method, told } = watching();

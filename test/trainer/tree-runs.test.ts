@@ -5,10 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { SampleRequest } from "../../src/engine/policy.ts";
-import { groupAdvantage } from "../../src/methods/advantage/group.ts";
-import { compose } from "../../src/methods/compose.ts";
-import { clipped } from "../../src/methods/loss/clipped.ts";
-import type { Method, RewardedGroup } from "../../src/methods/method.ts";
+import type { Method } from "../../src/methods/method.ts";
 import { abMcts } from "../../src/search/index.ts";
 import type { SelectContext } from "../../src/search/search.ts";
 import { type TabularPolicy, tabularPolicy } from "../../src/testing/tabular-policy.ts";
@@ -21,29 +18,14 @@ import { taskOf } from "../../src/workflow/task-schema.ts";
 import type { Trajectory } from "../../src/workflow/trajectory.ts";
 import { workflow } from "../../src/workflow/workflow.ts";
 import { more, type RetryTask, retry, retryTasks, words } from "./retry-team.ts";
+import { stepLines } from "./run-files.ts";
+import { telling } from "./telling-method.ts";
 
 let runsFolder: string;
 beforeAll(async () => {
   runsFolder = await mkdtemp(join(tmpdir(), "troupe-tree-runs-"));
 });
 afterAll(() => rm(runsFolder, { recursive: true, force: true }));
-
-/** A method that remembers what it was told, and trains each call once. */
-function telling(): { method: Method; told: (readonly RewardedGroup[])[] } {
-  const told: (readonly RewardedGroup[])[] = [];
-  const inner = compose({ advantage: groupAdvantage(), loss: clipped() });
-  const creditAll = (groups: readonly RewardedGroup[]) => {
-    told.push(groups);
-    return groups.map((group) => {
-      const seen = new Set<string>();
-      const trained = group.episodes.map(({ calls }) =>
-        Uint8Array.from(calls, ({ node }) => (seen.has(node!) ? 0 : seen.add(node!) && 1)),
-      );
-      return { ...inner.credit(group.episodes), trained };
-    });
-  };
-  return { method: { ...inner, groupSize: 6, creditAll }, told };
-}
 
 const plan = () => abMcts<Trajectory>({ nodes: 6, participants: ["a", "b"] });
 const options = (method: Method, given: Partial<TrainOptions<RetryTask>> = {}): TrainOptions<RetryTask> => ({
@@ -62,12 +44,7 @@ const options = (method: Method, given: Partial<TrainOptions<RetryTask>> = {}): 
   ...given,
 });
 const control = { reporter: silentReporter };
-const steps = async (run: string) =>
-  (await readFile(join(runsFolder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+const steps = (run: string) => stepLines(join(runsFolder, run));
 const total = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((a, b) => a + b, 0);
 
 /** A table whose samples go through `around`. */

@@ -1,13 +1,10 @@
 /** Runs whose groups are search trees: what methods are told, who is trained on what, failures of nodes, and stopping. */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { groupAdvantage } from "../../src/methods/advantage/group.ts";
-import { compose } from "../../src/methods/compose.ts";
-import { clipped } from "../../src/methods/loss/clipped.ts";
-import type { Method, RewardedGroup } from "../../src/methods/method.ts";
+import type { Method } from "../../src/methods/method.ts";
 import { episodeTurns } from "../../src/search/episodes.ts";
 import { abMcts, treeGrpo } from "../../src/search/index.ts";
 import { tabularPolicy } from "../../src/testing/tabular-policy.ts";
@@ -16,6 +13,8 @@ import { silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
 import type { Trajectory } from "../../src/workflow/trajectory.ts";
 import { more, type RetryTask, retry, retryTasks, words } from "./retry-team.ts";
+import { stepLines } from "./run-files.ts";
+import { telling } from "./telling-method.ts";
 import { toyTasks, toyTeam } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -23,27 +22,6 @@ beforeAll(async () => {
   runsFolder = await mkdtemp(join(tmpdir(), "troupe-trees-"));
 });
 afterAll(() => rm(runsFolder, { recursive: true, force: true }));
-
-/** A method that remembers what it was told, and trains each call once. */
-function telling(): { method: Method; told: (readonly RewardedGroup[])[] } {
-  const told: (readonly RewardedGroup[])[] = [];
-  const inner = compose({ advantage: groupAdvantage(), loss: clipped() });
-  const creditAll = (groups: readonly RewardedGroup[]) => {
-    told.push(groups);
-    return groups.map((group) => {
-      const seen = new Set<string>();
-      const trained = group.episodes.map(({ calls }) =>
-        Uint8Array.from(calls, ({ node }) => {
-          const first = !seen.has(node!);
-          seen.add(node!);
-          return first ? 1 : 0;
-        }),
-      );
-      return { ...inner.credit(group.episodes), trained };
-    });
-  };
-  return { method: { ...inner, groupSize: 6, creditAll }, told };
-}
 
 const options = (method: Method, given: Partial<TrainOptions<RetryTask>> = {}): TrainOptions<RetryTask> => ({
   workflow: retry,
@@ -60,12 +38,7 @@ const options = (method: Method, given: Partial<TrainOptions<RetryTask>> = {}): 
   ...given,
 });
 const control = { reporter: silentReporter };
-const steps = async (run: string) =>
-  (await readFile(join(runsFolder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+const steps = (run: string) => stepLines(join(runsFolder, run));
 
 describe("a group is a tree", () => {
   test("complete nodes in order, each with its parent, and every call trained once", async () => {

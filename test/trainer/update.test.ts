@@ -11,6 +11,7 @@ import { type TabularPolicy, tabularPolicy } from "../../src/testing/tabular-pol
 import type { TrainOptions } from "../../src/trainer/config.ts";
 import { silentReporter } from "../../src/trainer/reporter.ts";
 import { train } from "../../src/trainer/train.ts";
+import { stepLines } from "./run-files.ts";
 import { type ToyTask, toyTasks, toyTeam, words } from "./toy-team.ts";
 
 let runsFolder: string;
@@ -34,12 +35,7 @@ const options = (overrides: Partial<TrainOptions<ToyTask>>): TrainOptions<ToyTas
   ...overrides,
 });
 const control = { reporter: silentReporter };
-const steps = async (run: string) =>
-  (await readFile(join(runsFolder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-    .filter(({ kind }) => kind === "step");
+const steps = (run: string) => stepLines(join(runsFolder, run));
 const weights = async (run: string, step: string, policy = "small") =>
   (await readFile(join(runsFolder, run, "checkpoints", step, policy, "table.f32"))).toString("base64");
 

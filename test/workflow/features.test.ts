@@ -12,8 +12,8 @@ import { replayEpisode } from "../../src/workflow/replay.ts";
 import { segmentsOf } from "../../src/workflow/segment.ts";
 import { taskOf } from "../../src/workflow/task-schema.ts";
 import { tool } from "../../src/workflow/tool.ts";
-import { callReward, meanReward, type Trajectory, trajectoryReward } from "../../src/workflow/trajectory.ts";
-import { type AnyWorkflow, agentsOf, type GiveReward, workflow } from "../../src/workflow/workflow.ts";
+import { callReward, type Trajectory, trajectoryReward } from "../../src/workflow/trajectory.ts";
+import { type AnyWorkflow, agentsOf, workflow } from "../../src/workflow/workflow.ts";
 
 type Options = Partial<EpisodeOptions<unknown>>;
 
@@ -104,32 +104,6 @@ describe("children", () => {
     );
     expect((await run(outer, (prompt) => prompt)).failure).toMatchObject({ code: "E_REWARD_PLACE" });
   });
-});
-
-test("an episode's mean reward is the whole one's where there is one, else that of the calls that have one", async () => {
-  const asked = (...given: Parameters<GiveReward>[]) =>
-    run(
-      workflow(
-        "rewarded",
-        { agents: { say, other: agent("other", { prompt: (_: object) => "x" }) } },
-        async (c) => {
-          await c.agents.say({ text: "a" });
-          await c.agents.say({ text: "b" });
-          await c.agents.other({});
-          for (const one of given) c.reward(...one);
-        },
-      ),
-      (prompt) => prompt,
-    ).then(meanReward);
-  const [say1, other2] = [[0.5, { agent: "say" }] as const, [2, { agent: "other" }] as const];
-  expect(await asked([0.25])).toBe(0.25);
-  expect(await asked([0.25], [9, { agent: "say" }])).toBe(0.25);
-  expect(await asked([...say1])).toBe(0.5);
-  expect(await asked([...say1], [...other2])).toBe(1);
-  const calls = [{ id: 0, agent: "say" }] as unknown as Trajectory["calls"];
-  const logged = { name: "seen", value: 7, logged: true } as const;
-  expect(meanReward({ calls, rewards: [logged, { name: "own", value: 3, call: 0 }] })).toBe(3);
-  expect(meanReward({ calls, rewards: [logged] })).toBe(0);
 });
 
 test("memory is shared by an episode and its children, and replays", async () => {

@@ -72,10 +72,7 @@ export function groupAdvantage<const Given extends GroupAdvantageSettings>(
 }
 
 /** One group's. */
-export function groupAdvantages(
-  judged: JudgedGroup,
-  settings: Required<GroupAdvantageSettings>,
-): GroupAdvantages {
+function groupAdvantages(judged: JudgedGroup, settings: Required<GroupAdvantageSettings>): GroupAdvantages {
   const { values } = judged;
   const baselines = baselinesOf(judged);
   const { baseline, ddof, divideByDeviation, epsilon, single } = settings;

@@ -53,9 +53,7 @@ export async function collectApart<Task>(
   let run: BegunRun<Task> | undefined;
   try {
     // Comparing with a reference is the trainers' work.
-    const { method } = settings;
-    const needs = { ...method.needs, reference: false };
-    policies = await openPolicies({ ...settings, method: { ...method, needs } });
+    policies = await openPolicies(settings, { references: false });
     const { signal, fresh = false } = control;
     run = await beginRun({ settings, tasks, heldOut, fresh, reporter, policies, signal });
     const { folder, runner } = run.parts;

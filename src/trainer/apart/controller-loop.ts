@@ -14,6 +14,7 @@ import type { LoopParts } from "../loop-parts.ts";
 import { sampleStep } from "../sample-step.ts";
 import { describeChange, type RunSummary } from "../summary.ts";
 import type { PolicyUpdate } from "../update.ts";
+import { leftOut } from "../update-policies.ts";
 import { ApartError } from "./errors.ts";
 import { holderOf, type PlaceLock } from "./place-lock.ts";
 import type { SampleStore, StoreWeights } from "./sample-store.ts";
@@ -159,14 +160,8 @@ export class ControllerLoop<Task> {
       const name = names[i]!;
       const policy = policies.trainable.get(name)!;
       await policy.restore(await store.policyFolder(name, weights));
-      const refused = refusedTexts(name, credited);
-      const waiting = runner.buffer?.waiting(name) ?? 0;
-      updates.set(name, {
-        // Of a step above 0 there is one.
-        ...weights.update!,
-        ...(refused === undefined ? {} : { refused }),
-        ...(waiting === 0 ? {} : { waiting }),
-      });
+      // Of a step above 0 there is an update.
+      updates.set(name, { ...weights.update!, ...leftOut(name, credited, runner.buffer) });
     }
     return updates;
   }
@@ -206,18 +201,6 @@ export class ControllerLoop<Task> {
     this.#parts.lock.doing(`evaluates ${when} training`);
     return evaluateStep(this.#parts, tasks, step, when);
   }
-}
-
-/** [reason] of texts that a policy was given and could not use. */
-function refusedTexts(
-  policy: string,
-  credited: readonly CreditedGroup<unknown>[],
-): Readonly<Record<string, number>> | undefined {
-  const counts: Record<string, number> = {};
-  for (const { refused = {} } of credited)
-    for (const [reason, count] of Object.entries(refused[policy] ?? {}))
-      counts[reason] = (counts[reason] ?? 0) + count;
-  return Object.keys(counts).length === 0 ? undefined : counts;
 }
 
 function overtaken(policy: string, step: number, newest: number, store: string): ApartError {

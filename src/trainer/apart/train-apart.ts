@@ -6,8 +6,9 @@
  */
 
 import type { AnyPolicy, ScoringPolicy, TrainablePolicy } from "../../engine/policy.ts";
-import { canScore, isTrainable } from "../../engine/policy-spec.ts";
+import { isTrainable } from "../../engine/policy-spec.ts";
 import { checkConfig, type TrainSettings } from "../config.ts";
+import { openReference } from "../policies.ts";
 import { consoleReporter, type Reporter } from "../reporter.ts";
 import { usedPolicies } from "../teams.ts";
 import { updatePolicy } from "../update.ts";
@@ -61,7 +62,8 @@ export async function trainApart<Task>(
     opened.push(policy);
     if (!isTrainable(policy)) throw noSuchPolicy(name, []);
     await checkValueHead(name, policy, settings.method);
-    const reference = await openReference(name, settings, opened);
+    const reference = await openReference(name, settings);
+    if (reference !== undefined) opened.push(reference);
     const trainer = new PolicyTrainer({ name, policy, reference, settings, store, lock, patience, reporter });
     return await trainer.run();
   } finally {
@@ -159,25 +161,6 @@ class PolicyTrainer<Task> {
       patience,
     );
   }
-}
-
-async function openReference<Task>(
-  name: string,
-  settings: TrainSettings<Task>,
-  opened: AnyPolicy[],
-): Promise<ScoringPolicy | undefined> {
-  if (!settings.method.needs.reference) return undefined;
-  const spec = settings.policies[name]!;
-  const context = { name: `${name} (reference)`, seed: settings.seed };
-  const reference: AnyPolicy = await (spec.openReference?.(context) ?? spec.open(context));
-  opened.push(reference);
-  if (canScore(reference)) return reference;
-  throw new ApartError({
-    code: "E_APART_SETTING",
-    message: `The method compares policy "${name}" with a reference, but what engine "${spec.kind}" opens as its reference cannot score tokens.`,
-    hint: "leave the KL term out, or use an engine whose policies have `forward`, such as local(…).",
-    facts: { policy: name },
-  });
 }
 
 /** What is known of a process from its lock, in words. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { grpo } from "../../../src/methods/grpo.ts";
 import type { Method } from "../../../src/methods/method.ts";
+import { perPolicy } from "../../../src/methods/per-policy.ts";
 import { reinforcePlusPlus } from "../../../src/methods/reinforce-plus-plus.ts";
 import { tabularPolicy } from "../../../src/testing/tabular-policy.ts";
 import { collectApart, trainApart } from "../../../src/trainer/apart/index.ts";
@@ -68,6 +69,32 @@ test("so with buffers, several optimiser steps, a reference and optimisers of th
     optimizers: { second: { learningRate: 0.03 } },
   }));
   expect(apart).toEqual(whole);
+});
+
+test("a reference is opened where the policy's own method compares with it, by its trainer alone", async () => {
+  const spec = tabularPolicy({ words });
+  const opened: string[] = [];
+  const watched: typeof spec = {
+    ...spec,
+    open: (context) => {
+      if (context.name.endsWith("(reference)")) opened.push(context.name);
+      return spec.open(context);
+    },
+    openReference: (context) => {
+      opened.push(context.name);
+      return spec.open(context);
+    },
+  };
+  const { whole, apart } = await both("compared", () => ({
+    policies: { first: watched, second: watched },
+    method: perPolicy({
+      first: reinforcePlusPlus({ groupSize: 4, klCoefficient: 0.05 }),
+      second: grpo({ groupSize: 4 }),
+    }),
+  }));
+  expect(apart).toEqual(whole);
+  // One in the whole run, and one in the trainer of "first".
+  expect(opened).toEqual(["first (reference)", "first (reference)"]);
 });
 
 test("so with a method whose loss depends on what it learned between steps", async () => {

@@ -15,6 +15,7 @@ import { train } from "../../../../src/trainer/train.ts";
 import { agent } from "../../../../src/workflow/agent.ts";
 import { taskOf } from "../../../../src/workflow/task-schema.ts";
 import { workflow } from "../../../../src/workflow/workflow.ts";
+import { jsonLines } from "../../../trainer/run-files.ts";
 
 interface Question {
   readonly text: string;
@@ -65,11 +66,7 @@ const options = (
   runsFolder: folder,
   ...overrides,
 });
-const lines = async (run: string) =>
-  (await readFile(join(folder, run, "metrics.jsonl"), "utf8"))
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line));
+const lines = (run: string) => jsonLines(join(folder, run, "metrics.jsonl"));
 const control = { reporter: silentReporter };
 
 test.each([
